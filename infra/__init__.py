@@ -1,0 +1,1 @@
+"""What runs Streamly: one machine (`local`), the cloud (`gcp`), the operator (`cli`)."""

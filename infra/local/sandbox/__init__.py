@@ -1,0 +1,1 @@
+"""Strict, stateful stand-ins for the services Streamly talks to, spoken to over HTTP."""
