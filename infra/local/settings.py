@@ -215,4 +215,4 @@ def _write_private(path: Path, text: str) -> None:
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    os.replace(unfinished, path)
+    unfinished.replace(path)

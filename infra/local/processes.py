@@ -1,0 +1,85 @@
+"""What the pieces of one machine share about processes: ports, locks, and ends that leave nothing behind."""
+
+import fcntl
+import os
+import random
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+# Below what Linux (32768) and macOS (49152) hand out to outgoing connections, so that a server
+# started again finds its port still free.
+_PORTS = range(20_000, 32_000)
+
+
+class AlreadyRunningError(RuntimeError):
+    """The data folder is in use by another process."""
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 nobody listens on right now.
+
+    Raises:
+        RuntimeError: No free one among 100 tried.
+    """
+    for port in random.sample(_PORTS, 100):
+        if port_is_free(port):
+            return port
+    raise RuntimeError("no free TCP port on 127.0.0.1 between 20000 and 32000")
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def dying_with_parent(command: list[str], signal_name: str) -> list[str]:
+    """The command, made to receive a signal when the *thread* that starts it ends, even by kill -9.
+
+    Linux only (elsewhere the command is returned as it is). Goes innermost: a change of user on the way
+    to the command clears the wish. The pid stays that of the command.
+
+    Args:
+        command: What to run.
+        signal_name: Without SIG, such as `TERM`.
+    """
+    if sys.platform != "linux" or shutil.which("setpriv") is None:
+        return command
+    return ["setpriv", "--pdeathsig", signal_name, *command]
+
+
+class FolderLock:
+    """An exclusive lock on a file; whoever holds it owns the folder. Freed by the kernel however we end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock, or raise AlreadyRunningError at once, naming the holder."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).decode() or "unknown"
+            os.close(descriptor)
+            raise AlreadyRunningError(
+                f"{self._path.parent} is in use by another Streamly (process {holder}); stop that one first"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give it back; twice does no harm."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
