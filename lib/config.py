@@ -1,0 +1,396 @@
+"""Settings: frozen, built from a mapping, checked once.
+
+Nothing here reads the environment: the caller hands a mapping to `Environment` and asks it for the
+groups its function needs; a group not asked for need not be set. Names and defaults are those of
+docs/settings.md.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from lib.errors import ConfigError
+
+_INTERVALS = ("day", "week", "month", "year")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Either `url`, or `instance` with `name` and `user` through the Cloud SQL connector.
+
+    `password` None with `instance` means IAM login. `pool_size` is per process.
+    """
+
+    url: str | None
+    instance: str | None
+    name: str | None
+    user: str | None
+    password: str | None
+    private_ip: bool
+    pool_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """What every endpoint needs: allowed origins, body limit in bytes, trusted hops, project for traces."""
+
+    cors_origins: tuple[str, ...]
+    max_body_bytes: int
+    trusted_proxies: int
+    project: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """Access tokens: `keys` is the parsed JWK set, its first key signs. Seconds."""
+
+    keys: tuple[dict[str, Any], ...]
+    issuer: str
+    audience: str
+    access_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    password_min_length: int
+    refresh_days: int
+    hashing_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A price that can be bought. `amount` in the currency's smallest unit."""
+
+    code: str
+    name: str
+    level: int
+    lookup_key: str
+    trial_days: int
+    streams: int
+    amount: int
+    currency: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """How long a late payment or a late webhook is forgiven."""
+
+    past_due_grace_days: int
+    renewal_grace_hours: int
+
+
+@dataclass(frozen=True, slots=True)
+class StripeSettings:
+    secret_key: str
+    api_base: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MuxSettings:
+    token_id: str
+    token_secret: str
+    api_base: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MuxSigningSettings:
+    """`private_key` as Mux gives it: base64 of a PEM."""
+
+    key_id: str
+    private_key: str
+    stream_base: str
+    image_base: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackSettings:
+    max_seconds: int
+    lease_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """Where tasks go: a Cloud Tasks `queue` (full name), or the local `dispatcher` when there is none.
+
+    `endpoint` is host:port of a plain-text emulator; `url` is where process-task listens.
+    """
+
+    queue: str | None
+    url: str
+    service_account: str
+    endpoint: str | None
+    dispatcher: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSettings:
+    """Which service accounts may call: OIDC issuers, certificates, audience, emails (never empty)."""
+
+    issuers: tuple[str, ...]
+    certs_url: str
+    audience: str
+    emails: frozenset[str]
+
+
+class Environment:
+    """Reads groups of settings from a mapping.
+
+    Raises:
+        ConfigError: from any method, naming the setting and what it should be.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.in_cloud = bool(values.get("K_SERVICE"))
+
+    def database(self) -> DatabaseSettings:
+        url = self._optional("DATABASE_URL")
+        instance = self._optional("INSTANCE_CONNECTION_NAME")
+        if url and instance:
+            raise ConfigError("DATABASE_URL and INSTANCE_CONNECTION_NAME are both set: keep one")
+        if url and not url.startswith("postgresql+pg8000://"):
+            raise ConfigError("DATABASE_URL should start with postgresql+pg8000://")
+        if not url and not instance:
+            raise ConfigError(
+                "DATABASE_URL is missing: postgresql+pg8000://user:password@host:port/name "
+                "(or set INSTANCE_CONNECTION_NAME, DB_NAME and DB_USER)"
+            )
+        if instance and instance.count(":") != 2:
+            raise ConfigError("INSTANCE_CONNECTION_NAME should be project:region:instance")
+        return DatabaseSettings(
+            url=url,
+            instance=instance,
+            name=self._required("DB_NAME", "name of the database") if instance else None,
+            user=self._required("DB_USER", "database user") if instance else None,
+            password=self._optional("DB_PASSWORD"),
+            private_ip=self._optional("DB_IP_TYPE", "private") != "public",
+            pool_size=self._integer("DB_POOL_SIZE", 5, 1, 100),
+        )
+
+    def web(self, *, max_body_bytes: int = 65536) -> WebSettings:
+        origins = tuple(origin.rstrip("/") for origin in self._list("CORS_ORIGINS"))
+        for origin in origins:
+            if urlsplit(origin).scheme not in ("http", "https") or origin == "*":
+                raise ConfigError("CORS_ORIGINS should be a comma list of origins like https://app.example.com")
+        return WebSettings(
+            cors_origins=origins,
+            max_body_bytes=max(max_body_bytes, self._integer("MAX_BODY_BYTES", 65536, 1024, 2**24)),
+            trusted_proxies=self._integer("TRUSTED_PROXIES", 1 if self.in_cloud else 0, 0, 10),
+            project=self._optional("GOOGLE_CLOUD_PROJECT"),
+        )
+
+    def tokens(self) -> TokenSettings:
+        keys = self._json("ACCESS_TOKEN_KEYS", 'a JWK set {"keys":[…]} of private ES256 keys')
+        found = keys.get("keys") if isinstance(keys, dict) else None
+        if not isinstance(found, list) or not found:
+            raise ConfigError('ACCESS_TOKEN_KEYS should be a JWK set {"keys":[…]} with at least one key')
+        for key in found:
+            if not isinstance(key, dict) or key.get("kty") != "EC" or key.get("crv") != "P-256":
+                raise ConfigError("ACCESS_TOKEN_KEYS should hold EC keys on curve P-256 (ES256)")
+            if not all(isinstance(key.get(part), str) for part in ("kid", "x", "y", "d")):
+                raise ConfigError("ACCESS_TOKEN_KEYS should hold private keys with kid, x, y and d")
+        if len({key["kid"] for key in found}) != len(found):
+            raise ConfigError("ACCESS_TOKEN_KEYS should hold every kid once")
+        return TokenSettings(
+            keys=tuple(found),
+            issuer=self._required("TOKEN_ISSUER", "the iss of access tokens, e.g. https://api.example.com"),
+            audience=self._required("TOKEN_AUDIENCE", "the aud of access tokens, e.g. streamly"),
+            access_seconds=self._integer("ACCESS_TOKEN_SECONDS", 900, 30, 86400),
+        )
+
+    def accounts(self) -> AccountSettings:
+        registration = self._optional("REGISTRATION", "open")
+        if registration != "open":
+            raise ConfigError("REGISTRATION should be open (verified needs mail, which is not built yet)")
+        return AccountSettings(
+            password_min_length=self._integer("PASSWORD_MIN_LENGTH", 8, 4, 128),
+            refresh_days=self._integer("REFRESH_TOKEN_DAYS", 30, 1, 365),
+            hashing_slots=self._integer("HASHING_SLOTS", 4, 1, 64),
+        )
+
+    def plans(self) -> tuple[Plan, ...]:
+        entries = self._json("PLANS", "a JSON list of plans")
+        if not isinstance(entries, list) or not entries:
+            raise ConfigError("PLANS should be a JSON list with at least one plan")
+        plans = tuple(self._plan(entry) for entry in entries)
+        for what in ("code", "lookup_key"):
+            if len({getattr(plan, what) for plan in plans}) != len(plans):
+                raise ConfigError(f"PLANS should hold every {what} once")
+        return plans
+
+    @staticmethod
+    def _plan(entry: object) -> Plan:
+        try:
+            if not isinstance(entry, dict):
+                raise TypeError
+            price = entry["price"]
+            plan = Plan(
+                code=str(entry["code"]),
+                name=str(entry.get("name", entry["code"])),
+                level=int(entry["level"]),
+                lookup_key=str(entry["stripe_lookup_key"]),
+                trial_days=int(entry.get("trial_days", 0)),
+                streams=int(entry["streams"]),
+                amount=int(price["amount"]),
+                currency=str(price["currency"]).lower(),
+                interval=str(price["interval"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(
+                "PLANS: each should be {code, name, level, stripe_lookup_key, trial_days, streams, "
+                "price: {amount, currency, interval}}"
+            ) from None
+        if not re.fullmatch(r"[a-z0-9_-]{1,50}", plan.code):
+            raise ConfigError("PLANS: code should be 1 to 50 of a-z, 0-9, _ and -")
+        if not (1 <= plan.level <= 1000 and plan.streams >= 1 and 0 <= plan.trial_days <= 730):
+            raise ConfigError(f"PLANS: {plan.code} should have level 1-1000, streams >= 1, trial_days 0-730")
+        if plan.amount < 0 or not re.fullmatch(r"[a-z]{3}", plan.currency) or plan.interval not in _INTERVALS:
+            raise ConfigError(
+                f"PLANS: the price of {plan.code} should have amount >= 0 in the smallest unit, "
+                f"a three-letter currency and an interval of {', '.join(_INTERVALS)}"
+            )
+        return plan
+
+    def access(self) -> AccessSettings:
+        return AccessSettings(
+            past_due_grace_days=self._integer("PAST_DUE_GRACE_DAYS", 3, 0, 60),
+            renewal_grace_hours=self._integer("RENEWAL_GRACE_HOURS", 24, 0, 24 * 14),
+        )
+
+    def app_url(self) -> str:
+        return self._url("APP_URL", "the client application, e.g. https://app.example.com")
+
+    def stripe(self) -> StripeSettings:
+        key = self._required("STRIPE_SECRET_KEY", "sk_live_…, sk_test_… or a restricted key rk_…")
+        if not re.match(r"(sk|rk)_(live|test)_", key):
+            raise ConfigError("STRIPE_SECRET_KEY should start with sk_live_, sk_test_, rk_live_ or rk_test_")
+        return StripeSettings(key, self._sandbox_base("STRIPE_API_BASE", live="_live_" in key))
+
+    def stripe_webhook_secrets(self) -> tuple[str, ...]:
+        return self._secrets("STRIPE_WEBHOOK_SECRETS", "whsec_…")
+
+    def mux(self) -> MuxSettings:
+        base = self._optional("MUX_API_BASE")
+        return MuxSettings(
+            token_id=self._required("MUX_TOKEN_ID", "the id of a Mux access token"),
+            token_secret=self._required("MUX_TOKEN_SECRET", "the secret of a Mux access token"),
+            api_base=self._sandbox_base("MUX_API_BASE", live=False) if base else None,
+        )
+
+    def mux_signing(self) -> MuxSigningSettings:
+        for name in ("MUX_STREAM_BASE", "MUX_IMAGE_BASE"):
+            if self._optional(name):
+                self._sandbox_base(name, live=False)
+        return MuxSigningSettings(
+            key_id=self._required("MUX_SIGNING_KEY_ID", "the id of a Mux signing key"),
+            private_key=self._required("MUX_SIGNING_PRIVATE_KEY", "base64 of its PEM, as Mux gives it"),
+            stream_base=(self._optional("MUX_STREAM_BASE") or "https://stream.mux.com").rstrip("/"),
+            image_base=(self._optional("MUX_IMAGE_BASE") or "https://image.mux.com").rstrip("/"),
+        )
+
+    def mux_webhook_secrets(self) -> tuple[str, ...]:
+        return self._secrets("MUX_WEBHOOK_SECRETS", "the signing secret of the Mux webhook")
+
+    def video_provider(self) -> str:
+        provider = self._optional("VIDEO_PROVIDER", "mux") or "mux"
+        if provider != "mux":
+            raise ConfigError("VIDEO_PROVIDER should be mux (cloudflare is not built yet)")
+        return provider
+
+    def playback(self) -> PlaybackSettings:
+        return PlaybackSettings(
+            max_seconds=self._integer("PLAYBACK_MAX_SECONDS", 21600, 60, 86400),
+            lease_seconds=self._integer("STREAM_LEASE_SECONDS", 90, 10, 3600),
+        )
+
+    def tasks(self) -> TaskSettings:
+        queue = self._optional("TASKS_QUEUE")
+        if queue and not re.fullmatch(r"projects/[^/]+/locations/[^/]+/queues/[^/]+", queue):
+            raise ConfigError("TASKS_QUEUE should be projects/PROJECT/locations/REGION/queues/NAME")
+        dispatcher = self._sandbox_base("DISPATCHER_URL", live=False)
+        if not queue and self.in_cloud:
+            raise ConfigError("TASKS_QUEUE is missing: projects/PROJECT/locations/REGION/queues/NAME")
+        if not queue and not dispatcher:
+            raise ConfigError("TASKS_QUEUE is missing (or, locally, DISPATCHER_URL of the local dispatcher)")
+        emails = self._list("TASKS_SERVICE_ACCOUNT")
+        if not emails:
+            raise ConfigError("TASKS_SERVICE_ACCOUNT is missing: the email that tasks call process-task as")
+        return TaskSettings(
+            queue=queue,
+            url=self._url("TASKS_URL", "the URL of process-task"),
+            service_account=emails[0],
+            endpoint=self._sandbox_base("TASKS_ENDPOINT", live=False),
+            dispatcher=dispatcher,
+        )
+
+    def task_callers(self) -> CallerSettings:
+        return self._callers("TASKS_URL", "TASKS_SERVICE_ACCOUNT")
+
+    def scheduler_callers(self) -> CallerSettings:
+        return self._callers("RECONCILE_URL", "SCHEDULER_SERVICE_ACCOUNT")
+
+    def _callers(self, audience: str, emails: str) -> CallerSettings:
+        allowed = frozenset(self._list(emails))
+        if not allowed:
+            raise ConfigError(f"{emails} is missing: a comma list of the service accounts that may call")
+        issuer = self._optional("OIDC_ISSUER")
+        if self.in_cloud and issuer and urlsplit(issuer).scheme != "https":
+            raise ConfigError("OIDC_ISSUER should be https where K_SERVICE is set")
+        return CallerSettings(
+            issuers=(issuer,) if issuer else ("https://accounts.google.com", "accounts.google.com"),
+            certs_url=self._optional("OIDC_CERTS_URL") or "https://www.googleapis.com/oauth2/v3/certs",
+            audience=self._url(audience, "the OIDC audience, the URL of the called function"),
+            emails=allowed,
+        )
+
+    def _sandbox_base(self, name: str, *, live: bool) -> str | None:
+        """An address that replaces a real service: never in the cloud, never with a live key."""
+        base = self._optional(name)
+        if base and self.in_cloud:
+            raise ConfigError(f"{name} should not be set where K_SERVICE is set: it is for local stand-ins")
+        if base and live:
+            raise ConfigError(f"{name} should not be set together with a live key")
+        return base.rstrip("/") if base else None
+
+    def _secrets(self, name: str, form: str) -> tuple[str, ...]:
+        secrets = self._list(name)
+        if not secrets:
+            raise ConfigError(f"{name} is missing: a comma list of secrets ({form})")
+        return secrets
+
+    def _optional(self, name: str, default: str | None = None) -> str | None:
+        return self._values.get(name, "").strip() or default
+
+    def _required(self, name: str, form: str) -> str:
+        value = self._optional(name)
+        if not value:
+            raise ConfigError(f"{name} is missing: {form}")
+        return value
+
+    def _url(self, name: str, form: str) -> str:
+        value = self._required(name, form).rstrip("/")
+        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
+            raise ConfigError(f"{name} should be a URL: {form}")
+        return value
+
+    def _list(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self._values.get(name, "").split(",") if part.strip())
+
+    def _integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self._optional(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"\d{1,9}", value) or not least <= int(value) <= most:
+            raise ConfigError(f"{name} should be a whole number from {least} to {most}")
+        return int(value)
+
+    def _json(self, name: str, form: str) -> object:
+        try:
+            value: object = json.loads(self._required(name, form))
+        except ValueError:
+            raise ConfigError(f"{name} should be {form}, but is not JSON") from None
+        return value

@@ -1,0 +1,28 @@
+"""Alembic's entry: connects as the functions do and runs the migrations in one transaction."""
+
+import os
+
+from alembic import context
+
+from lib.config import DatabaseSettings, Environment
+from lib.database.engine import Database
+from lib.database.schema import metadata
+
+# Two migrators at once (two deployments, two machines) take turns.
+_LOCK = 7_305_811_029
+
+
+def _settings() -> DatabaseSettings:
+    url = context.config.attributes.get("url")
+    return Environment({"DATABASE_URL": url} if url else os.environ).database()
+
+
+database = Database(_settings())
+with database.transaction() as connection:
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=False)
+    with context.begin_transaction():
+        context.run_migrations()
+database.dispose()

@@ -1,0 +1,318 @@
+"""Every table, with the constraints that keep wrong states out.
+
+Queries are written against these objects; migrations/ builds them; a test compares the two.
+Times are `timestamptz`, ids are UUIDs made by the application unless Stripe or Mux names the thing.
+"""
+
+import uuid
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+NOW = text("now()")
+ENTITLEMENT_REASONS = (
+    "subscription",
+    "trial",
+    "grace",
+    "rental",
+    "purchase",
+    "gift",
+    "none",
+    "payment_failed",
+    "canceled",
+    "paused",
+    "refunded",
+    "disputed",
+)
+
+
+def _id() -> Column[uuid.UUID]:
+    return Column("id", Uuid, primary_key=True)
+
+
+def _time(name: str, *, nullable: bool = False, default: bool = False) -> Column[Any]:
+    return Column(
+        name, DateTime(timezone=True), nullable=nullable, server_default=NOW if default else None
+    )
+
+
+def _user(*, primary_key: bool = False) -> Column[uuid.UUID]:
+    return Column(
+        "user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, primary_key=primary_key
+    )
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("email", Text, nullable=False, unique=True),
+    Column("name", Text),
+    Column("role", Text, nullable=False, server_default="viewer"),
+    Column("password_hash", Text, nullable=False),
+    _time("email_verified_at", nullable=True),
+    _time("created_at", default=True),
+    CheckConstraint("email = lower(email) AND length(email) BETWEEN 3 AND 254", name="email_normalised"),
+    CheckConstraint("length(name) BETWEEN 1 AND 200", name="name_length"),
+    CheckConstraint("password_hash LIKE '$argon2id$%'", name="password_hashed"),
+    _one_of("role", ("viewer", "admin")),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    _user(),
+    Column("device_name", Text),
+    Column("address", Text),
+    _time("created_at", default=True),
+    _time("last_used_at", default=True),
+    _time("expires_at"),
+    _time("revoked_at", nullable=True),
+    CheckConstraint("expires_at > created_at", name="expires_later"),
+    CheckConstraint("length(device_name) BETWEEN 1 AND 200", name="device_name_length"),
+    Index("ix_sessions_live", "user_id", "last_used_at", postgresql_where=text("revoked_at IS NULL")),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    # SHA-256 of the token: the token itself is never stored.
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _time("created_at", default=True),
+    _time("expires_at"),
+    _time("spent_at", nullable=True),
+    CheckConstraint("octet_length(token_hash) = 32", name="hash_length"),
+    # A session has one live refresh token at most.
+    Index(
+        "uq_refresh_tokens_live", "session_id", unique=True, postgresql_where=text("spent_at IS NULL")
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    # "account:<hash of email>" or "address:<ip>": equal for emails that exist and that do not.
+    Column("key", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
+    _time("window_ends_at"),
+    CheckConstraint("count >= 0", name="count_positive"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _user(primary_key=True),
+    Column("function", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("status", SmallInteger),
+    Column("answer", JSONB),
+    _time("created_at", default=True),
+    # Whoever holds an unanswered key past this time is taken to be dead.
+    _time("held_until"),
+    CheckConstraint("length(key) BETWEEN 1 AND 255", name="key_length"),
+    CheckConstraint("octet_length(request_hash) = 32", name="hash_length"),
+    CheckConstraint("(status IS NULL) = (answer IS NULL)", name="answered_whole"),
+)
+
+billing_accounts = Table(
+    "billing_accounts",
+    metadata,
+    _user(primary_key=True),
+    Column("stripe_customer_id", Text, unique=True),
+    Column("customer_deleted", Boolean, nullable=False, server_default=text("false")),
+    _time("synced_at", nullable=True),
+    _time("created_at", default=True),
+    CheckConstraint("NOT customer_deleted OR stripe_customer_id IS NOT NULL", name="deleted_was_there"),
+)
+
+checkouts = Table(
+    "checkouts",
+    metadata,
+    Column("stripe_session_id", Text, primary_key=True),
+    Column(
+        "user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), nullable=False
+    ),
+    Column("plan", Text, nullable=False),
+    Column("promotion_code", Text),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("url", Text),
+    _time("created_at", default=True),
+    _time("expires_at"),
+    _one_of("state", ("open", "complete", "expired")),
+    CheckConstraint("state <> 'open' OR url IS NOT NULL", name="open_has_url"),
+    # A double click, two tabs or two devices find the same open checkout.
+    Index("uq_checkouts_open", "user_id", unique=True, postgresql_where=text("state = 'open'")),
+    Index("ix_checkouts_user_id", "user_id", "created_at"),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("stripe_id", Text, primary_key=True),
+    Column(
+        "user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), nullable=False
+    ),
+    # NULL: a price that PLANS does not know; it opens nothing.
+    Column("plan", Text),
+    Column("price_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("cancel_at_period_end", Boolean, nullable=False),
+    _time("cancel_at", nullable=True),
+    _time("current_period_end"),
+    _time("trial_end", nullable=True),
+    _time("payment_missed_at", nullable=True),
+    _time("created_at"),
+    _time("synced_at", default=True),
+    CheckConstraint("(status = 'past_due') = (payment_missed_at IS NOT NULL)", name="past_due_since"),
+    Index("ix_subscriptions_user_id", "user_id"),
+)
+
+entitlements = Table(
+    "entitlements",
+    metadata,
+    Column(
+        "user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("plan", Text),
+    Column("level", Integer, nullable=False),
+    Column("streams", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    # Access ends here, whatever else happens. NULL with level 0: there is none.
+    _time("until", nullable=True),
+    _time("updated_at", default=True),
+    _one_of("reason", ENTITLEMENT_REASONS),
+    CheckConstraint("level >= 0 AND streams >= 0", name="not_negative"),
+    CheckConstraint("(level > 0) = (until IS NOT NULL)", name="bounded"),
+    CheckConstraint(
+        "(level > 0) = (reason IN ('subscription', 'trial', 'grace', 'rental', 'purchase', 'gift'))",
+        name="reason_fits",
+    ),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    # Ids only: what else an event says is not trusted, and not kept.
+    Column("object_id", Text),
+    Column("customer_id", Text),
+    Column("state", Text, nullable=False),
+    # How often a task was made for it: part of the task's name.
+    Column("enqueues", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("last_error", Text),
+    _time("received_at", default=True),
+    _time("enqueued_at", default=True),
+    _time("processed_at", nullable=True),
+    _one_of("state", ("received", "processed", "ignored")),
+    CheckConstraint("(state = 'received') = (processed_at IS NULL)", name="processed_once"),
+    CheckConstraint("enqueues >= 0 AND attempts >= 0", name="counts"),
+    CheckConstraint("length(event_id) BETWEEN 1 AND 255", name="event_id_length"),
+    Index("ix_inbox_left", "enqueued_at", postgresql_where=text("state = 'received'")),
+)
+
+videos = Table(
+    "videos",
+    metadata,
+    _id(),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("level", Integer, nullable=False),
+    Column("published", Boolean, nullable=False),
+    Column("status", Text, nullable=False, server_default="waiting"),
+    Column("provider", Text, nullable=False),
+    Column("upload_id", Text),
+    Column("asset_id", Text),
+    Column("playback_id", Text),
+    Column("duration", Float),
+    Column("error", Text),
+    Column("created_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
+    _time("created_at", default=True),
+    _time("updated_at", default=True),
+    _one_of("status", ("waiting", "processing", "ready", "errored", "removed")),
+    _one_of("provider", ("mux", "cloudflare")),
+    CheckConstraint("length(title) BETWEEN 1 AND 200", name="title_length"),
+    CheckConstraint("level BETWEEN 0 AND 1000", name="level_range"),
+    CheckConstraint(
+        "status <> 'ready' OR (asset_id IS NOT NULL AND playback_id IS NOT NULL AND duration > 0)",
+        name="ready_is_playable",
+    ),
+    UniqueConstraint("provider", "upload_id"),
+    UniqueConstraint("provider", "asset_id"),
+    UniqueConstraint("provider", "playback_id"),
+    Index(
+        "ix_videos_listed",
+        "created_at",
+        "id",
+        postgresql_where=text("published AND status = 'ready'"),
+    ),
+)
+
+playback_sessions = Table(
+    "playback_sessions",
+    metadata,
+    _id(),
+    _user(),
+    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("video_id", Uuid, ForeignKey("videos.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Float, nullable=False, server_default="0"),
+    _time("started_at", default=True),
+    # The lease: the stream counts until then.
+    _time("expires_at"),
+    UniqueConstraint("session_id", "video_id"),
+    CheckConstraint("position >= 0", name="position_positive"),
+    Index("ix_playback_sessions_user_id", "user_id", "expires_at"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _time("at", default=True),
+    Column("kind", Text, nullable=False),
+    # No foreign key: what happened outlives whom it happened to.
+    Column("user_id", Uuid),
+    Column("actor", Text, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Index("ix_audit_log_user_id", "user_id", "at"),
+)
