@@ -1,0 +1,310 @@
+"""The one door of the local machine: pages, the sandbox and the functions behind one port.
+
+Requests and answers are passed on as they are, streaming both ways, path and query byte for byte;
+redirects are the client's business. `Host` stays the client's. `X-Forwarded-For` is neither added nor
+removed: the functions trust no proxy here (`TRUSTED_PROXIES` 0).
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+PAGES = Path(__file__).with_name("pages")
+PAGE_FILES = {
+    b"/": "index.html",
+    b"/checkout/success": "checkout-success.html",
+    b"/checkout/canceled": "checkout-canceled.html",
+    b"/pages/app.js": "app.js",
+    b"/pages/style.css": "style.css",
+    b"/pages/icon.svg": "icon.svg",
+    b"/pages/hls.light.min.js": "vendor/hls.light.min.js",
+}
+CONTENT_TYPES = {
+    ".html": b"text/html; charset=utf-8",
+    ".js": b"text/javascript; charset=utf-8",
+    ".css": b"text/css; charset=utf-8",
+    ".svg": b"image/svg+xml",
+}
+# The real providers' hosts, for whoever runs the page with keys of their own.
+_VIDEO_HOSTS = "https://*.mux.com https://*.cloudflarestream.com"
+SECURITY_POLICY = (
+    "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
+    "script-src 'self'; style-src 'self'; worker-src 'none'; "
+    f"img-src 'self' {_VIDEO_HOSTS}; connect-src 'self' {_VIDEO_HOSTS}; media-src 'self' blob: {_VIDEO_HOSTS}"
+)
+DOCUMENTATION = {
+    b"/docs": b"/api-docs/docs",
+    b"/redoc": b"/api-docs/redoc",
+    b"/openapi.json": b"/api-docs/openapi.json",
+}
+
+# RFC 9110, 7.6.1; with Expect, which uvicorn has already answered.
+HOP_BY_HOP = {
+    b"connection",
+    b"expect",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+}
+TIMEOUTS = {"connect": 2.0, "read": 60.0, "write": 60.0, "pool": 30.0}
+# Each upstream has a pool of its own: a function waiting for the sandbox never waits for a function.
+LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4)
+
+
+class Upstream:
+    """One server behind the gateway."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        self._url = httpx.URL(f"http://127.0.0.1:{port}/")
+        self._transport = httpx.AsyncHTTPTransport(limits=LIMITS, trust_env=False)
+
+    async def open(
+        self, method: str, target: bytes, headers: Headers, body: "RequestBody | None"
+    ) -> httpx.Response:
+        """Send a request and return once the answer's headers are there; the caller closes it."""
+        return await self._transport.handle_async_request(
+            httpx.Request(
+                method,
+                self._url,
+                headers=headers,
+                stream=body or httpx.ByteStream(b""),
+                extensions={"target": target, "timeout": TIMEOUTS},
+            )
+        )
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class ClientGoneError(Exception):
+    """The client hung up."""
+
+
+class RequestBody(httpx.AsyncByteStream):
+    """The client's body, read as the upstream takes it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.consumed = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            if chunk := message.get("body", b""):
+                yield chunk
+            more = message.get("more_body", False)
+        self.consumed.set()
+
+
+class Gateway:
+    """The ASGI application."""
+
+    def __init__(self, *, functions_port: int, sandbox_port: int) -> None:
+        self._functions = Upstream("functions", functions_port)
+        self._sandbox = Upstream("sandbox", sandbox_port)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            path: bytes = scope["raw_path"]
+            if path in PAGE_FILES and scope["method"] in ("GET", "HEAD"):
+                await _send_page(scope, send, PAGES / PAGE_FILES[path])
+            else:
+                await self._forward(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._functions.aclose()
+        await self._sandbox.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _route(self, path: bytes) -> tuple[Upstream, bytes]:
+        """Which server answers, and under which path."""
+        if path == b"/sandbox" or path.startswith(b"/sandbox/"):
+            return self._sandbox, path
+        return self._functions, DOCUMENTATION.get(path, path)
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        upstream, target = self._route(scope["raw_path"])
+        if scope["query_string"]:
+            target += b"?" + scope["query_string"]
+        headers, has_body = _request_headers(scope["headers"])
+        body = RequestBody(receive) if has_body else None
+        passing = asyncio.create_task(self._pass(upstream, scope, target, headers, body, send))
+        watching = asyncio.create_task(_client_hangs_up(receive, body))
+        try:
+            await asyncio.wait({passing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            passing.cancel()
+            watching.cancel()
+            ends = await asyncio.gather(passing, watching, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception) and not isinstance(end, ClientGoneError):
+                raise end
+
+    async def _pass(
+        self,
+        upstream: Upstream,
+        scope: Scope,
+        target: bytes,
+        headers: Headers,
+        body: RequestBody | None,
+        send: Send,
+    ) -> None:
+        try:
+            answer = await upstream.open(scope["method"], target, headers, body)
+        except httpx.HTTPError as error:
+            log.warning("%s: no answer to %s %r (%r)", upstream.name, scope["method"], target, error)
+            await _send_unavailable(send, upstream.name)
+            return
+        try:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": answer.status_code,
+                    "headers": list(_end_to_end(answer.headers.raw)),
+                }
+            )
+            async for chunk in answer.aiter_raw():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except httpx.HTTPError as error:
+            # Without its last message uvicorn cuts the connection: the client sees the break as one.
+            log.warning("%s: broke off answering %s %r (%r)", upstream.name, scope["method"], target, error)
+        finally:
+            await answer.aclose()
+
+
+async def _client_hangs_up(receive: Receive, body: RequestBody | None) -> None:
+    """Return once the client is gone. While a body is being read, its reader notices."""
+    if body is not None:
+        await body.consumed.wait()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers without those meant for one connection only."""
+    headers = [(name.lower(), value) for name, value in headers]
+    named = {
+        part.strip().lower() for name, value in headers if name == b"connection" for part in value.split(b",")
+    }
+    return [(name, value) for name, value in headers if name not in HOP_BY_HOP | named]
+
+
+def _request_headers(headers: Headers) -> tuple[Headers, bool]:
+    """What to send on, and whether a body comes with it."""
+    kept = _end_to_end(headers)
+    if any(name == b"transfer-encoding" for name, _ in headers):
+        # Whoever sends both means chunked (RFC 9112, 6.3).
+        kept = [(name, value) for name, value in kept if name != b"content-length"]
+        return [*kept, (b"transfer-encoding", b"chunked")], True
+    return kept, any(name == b"content-length" and value.strip() != b"0" for name, value in kept)
+
+
+async def _send_unavailable(send: Send, name: str) -> None:
+    problem = {
+        "type": "about:blank",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": f"The {name} process does not answer right now; it is started again by itself.",
+        "code": "unavailable",
+        "request_id": str(uuid.uuid4()),
+    }
+    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
+    await _send_whole(send, 503, headers, json.dumps(problem).encode())
+
+
+async def _send_page(scope: Scope, send: Send, path: Path) -> None:
+    headers = [
+        (b"content-type", CONTENT_TYPES[path.suffix]),
+        (b"cache-control", b"no-cache"),
+        (b"content-security-policy", SECURITY_POLICY.encode()),
+        (b"referrer-policy", b"same-origin"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    await _send_whole(send, 200, headers, path.read_bytes())
+
+
+async def _send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def loopback_sockets(port: int) -> list[socket.socket]:
+    """Bound to the port on 127.0.0.1 and, where there is one, ::1: `localhost` may mean either.
+
+    Raises:
+        OSError: The port is taken on one of them.
+    """
+    sockets = [socket.create_server(("127.0.0.1", port), backlog=512)]
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return sockets
+    try:
+        sockets.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=512))
+    except OSError:
+        sockets[0].close()
+        raise
+    return sockets
+
+
+def main() -> None:
+    """`python -m infra.local.gateway --port P --functions-port F --sandbox-port S`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("--port", "--functions-port", "--sandbox-port"):
+        parser.add_argument(name, type=int, required=True)
+    ports = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Gateway(functions_port=ports.functions_port, sandbox_port=ports.sandbox_port),
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            # The upstream's own are passed on.
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    server.run(sockets=loopback_sockets(ports.port))
+
+
+if __name__ == "__main__":
+    main()
