@@ -175,7 +175,9 @@ class Environment:
         origins = tuple(origin.rstrip("/") for origin in self._list("CORS_ORIGINS"))
         for origin in origins:
             if urlsplit(origin).scheme not in ("http", "https") or origin == "*":
-                raise ConfigError("CORS_ORIGINS should be a comma list of origins like https://app.example.com")
+                raise ConfigError(
+                    "CORS_ORIGINS should be a comma list of origins like https://app.example.com"
+                )
         return WebSettings(
             cors_origins=origins,
             max_body_bytes=max(max_body_bytes, self._integer("MAX_BODY_BYTES", 65536, 1024, 2**24)),

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from pg8000.exceptions import DatabaseError as DriverDatabaseError
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, TimeoutError
 
 from lib.config import DatabaseSettings
+from lib.database.round_trips import round_trips
 from lib.errors import UnavailableError
 
 CONNECT_SECONDS = 5
@@ -30,9 +30,6 @@ _SERVER_LIMITS = {
     "lock_timeout": "10000",
     "idle_in_transaction_session_timeout": "60000",
 }
-
-round_trips: ContextVar[int] = ContextVar("round_trips", default=0)
-"""How often the current request waited for the database."""
 
 
 class Database:

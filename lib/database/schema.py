@@ -61,9 +61,7 @@ def _id() -> Column[uuid.UUID]:
 
 
 def _time(name: str, *, nullable: bool = False, default: bool = False) -> Column[Any]:
-    return Column(
-        name, DateTime(timezone=True), nullable=nullable, server_default=NOW if default else None
-    )
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=NOW if default else None)
 
 
 def _user(*, primary_key: bool = False) -> Column[uuid.UUID]:
@@ -120,9 +118,7 @@ refresh_tokens = Table(
     _time("spent_at", nullable=True),
     CheckConstraint("octet_length(token_hash) = 32", name="hash_length"),
     # A session has one live refresh token at most.
-    Index(
-        "uq_refresh_tokens_live", "session_id", unique=True, postgresql_where=text("spent_at IS NULL")
-    ),
+    Index("uq_refresh_tokens_live", "session_id", unique=True, postgresql_where=text("spent_at IS NULL")),
 )
 
 attempts = Table(
@@ -167,9 +163,7 @@ checkouts = Table(
     "checkouts",
     metadata,
     Column("stripe_session_id", Text, primary_key=True),
-    Column(
-        "user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), nullable=False),
     Column("plan", Text, nullable=False),
     Column("promotion_code", Text),
     Column("state", Text, nullable=False, server_default="open"),
@@ -187,9 +181,7 @@ subscriptions = Table(
     "subscriptions",
     metadata,
     Column("stripe_id", Text, primary_key=True),
-    Column(
-        "user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), nullable=False),
     # NULL: a price that PLANS does not know; it opens nothing.
     Column("plan", Text),
     Column("price_id", Text, nullable=False),
@@ -209,9 +201,7 @@ subscriptions = Table(
 entitlements = Table(
     "entitlements",
     metadata,
-    Column(
-        "user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), primary_key=True
-    ),
+    Column("user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), primary_key=True),
     Column("plan", Text),
     Column("level", Integer, nullable=False),
     Column("streams", Integer, nullable=False),

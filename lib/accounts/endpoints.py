@@ -1,0 +1,170 @@
+"""register, login, account: requests and answers."""
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Row
+
+from lib.accounts.service import Accounts, Login, Overviews
+from lib.errors import (
+    EmailTakenError,
+    InvalidCredentialsError,
+    Refusal,
+    TooManyAttemptsError,
+    WeakPasswordError,
+)
+from lib.web.bodies import Body, Text
+from lib.web.operation import Answer, Call, Operation, Who, rfc3339
+
+
+def _normalised(address: str) -> str:
+    """The one form of an address that is stored and looked up: valid, composed, lower case."""
+    from email_validator import EmailNotValidError, validate_email
+
+    try:
+        found = validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise PydanticCustomError("invalid_email", "should be an email address") from None
+    return found.normalized.lower()
+
+
+def _strong(password: str, info: ValidationInfo) -> str:
+    least = (info.context or {}).get("password_min_length", 8)
+    if len(password) < least:
+        raise PydanticCustomError(
+            "weak_password", "should have at least {least} characters", {"least": least}
+        )
+    return password
+
+
+def _composed(password: str) -> str:
+    """Keyboards compose letters differently; the same password must stay the same (RFC 8265)."""
+    return unicodedata.normalize("NFC", password)
+
+
+Email = Annotated[
+    str,
+    Field(max_length=254, examples=["viewer@example.com"]),
+    AfterValidator(_normalised),
+]
+Password = Annotated[str, Field(max_length=1024, examples=["a long walk by the sea"]), AfterValidator(_composed)]
+NewPassword = Annotated[Password, AfterValidator(_strong)]
+ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+
+
+class RegisterBody(Body):
+    email: Email
+    password: NewPassword
+    name: ShortText | None = None
+
+    refused_as: ClassVar[Mapping[str, type[Refusal]]] = {"weak_password": WeakPasswordError}
+
+    @model_validator(mode="after")
+    def _not_oneself(self) -> "RegisterBody":
+        if self.password.lower() in {self.email, (self.name or "").lower()}:
+            raise PydanticCustomError("weak_password", "password should not be the email address or the name")
+        return self
+
+
+class LoginBody(Body):
+    email: Email
+    password: Password
+    device_name: ShortText | None = None
+
+
+REGISTER = Operation(
+    function="register",
+    method="POST",
+    tag="Accounts",
+    summary="Create an account and log in",
+    who=Who.ANYONE,
+    body=RegisterBody,
+    answers={201: "lib.accounts.answers:LoginAnswer"},
+    refusals=(EmailTakenError, WeakPasswordError),
+)
+LOGIN = Operation(
+    function="login",
+    method="POST",
+    tag="Accounts",
+    summary="Log in with email and password",
+    who=Who.ANYONE,
+    body=LoginBody,
+    answers={200: "lib.accounts.answers:LoginAnswer"},
+    refusals=(InvalidCredentialsError, TooManyAttemptsError),
+)
+ACCOUNT = Operation(
+    function="account",
+    method="GET",
+    tag="Accounts",
+    summary="The caller's account, subscription, entitlement and open logins",
+    who=Who.USER,
+    answers={200: "lib.accounts.answers:AccountAnswer"},
+)
+OPERATIONS = (REGISTER, LOGIN, ACCOUNT)
+
+
+def register(accounts: Accounts, call: Call) -> Answer:
+    body: RegisterBody = call.body
+    login = accounts.register(
+        email=body.email, password=body.password, name=body.name, address=call.address
+    )
+    return _began(201, login, call)
+
+
+def login(accounts: Accounts, call: Call) -> Answer:
+    body: LoginBody = call.body
+    found = accounts.login(
+        email=body.email, password=body.password, device_name=body.device_name, address=call.address
+    )
+    return _began(200, found, call)
+
+
+def _began(status: int, login: Login, call: Call) -> Answer:
+    call.notes["user_id"] = str(login.user.id)
+    body = {
+        "user": user_body(login.user),
+        "access_token": login.access_token,
+        "token_type": "Bearer",
+        "expires_in": login.expires_in,
+        "refresh_token": login.refresh_token,
+        "refresh_expires_in": login.refresh_expires_in,
+    }
+    return Answer(status, body, private=True)
+
+
+def account(overviews: Overviews, call: Call) -> Answer:
+    caller = call.user()
+    found = overviews.of(caller.user_id)
+    sessions = [
+        {
+            "id": str(session.id),
+            "device_name": session.device_name,
+            "address": session.address,
+            "created_at": rfc3339(session.created_at),
+            "last_used_at": rfc3339(session.last_used_at),
+            "current": session.id == caller.session_id,
+        }
+        for session in found.sessions
+    ]
+    body = {
+        "user": user_body(found.user),
+        "subscription": found.subscription,
+        "entitlement": found.entitlement,
+        "sessions": sessions,
+    }
+    return Answer(200, body, private=True)
+
+
+def user_body(user: Row[Any]) -> dict[str, Any]:
+    """A user as the contract writes it."""
+    return {
+        "id": str(user.id),
+        "email": user.email,
+        "name": user.name,
+        "role": user.role,
+        "email_verified": user.email_verified_at is not None,
+        "created_at": rfc3339(user.created_at),
+    }

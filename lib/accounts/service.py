@@ -1,0 +1,135 @@
+"""Rules of accounts: who somebody is, and how a login begins."""
+
+import hashlib
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from lib.accounts import store
+from lib.accounts.ports import Hasher, Membership, Tokens
+from lib.config import AccountSettings
+from lib.database.engine import Database
+from lib.errors import EmailTakenError, InvalidCredentialsError, TooManyAttemptsError
+from lib.web.ports import Claims, Clock
+
+ATTEMPT_WINDOW = timedelta(minutes=15)
+ATTEMPTS_PER_ACCOUNT = 10
+ATTEMPTS_PER_ADDRESS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login that just began. The refresh token exists here and with the client, nowhere else."""
+
+    user: Row[Any]
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+
+class Accounts:
+    """Registration and login.
+
+    Each method opens its own transactions, because hashing a password must not hold a connection.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        hasher: Hasher,
+        tokens: Tokens,
+        clock: Clock,
+        settings: AccountSettings,
+    ) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._tokens = tokens
+        self._clock = clock
+        self._settings = settings
+
+    def register(self, *, email: str, password: str, name: str | None, address: str) -> Login:
+        """A new account and its first login.
+
+        Raises:
+            EmailTakenError: there is an account with this address, in whatever case.
+        """
+        password_hash = self._hasher.hash(password)
+        with self._database.transaction() as tx:
+            user = store.add_user(tx, email=email, name=name, password_hash=password_hash)
+            if user is None:
+                raise EmailTakenError
+            store.record(tx, "registered", user.id, {"address": address})
+            return self._begin(tx, user, device_name=None, address=address)
+
+    def login(self, *, email: str, password: str, device_name: str | None, address: str) -> Login:
+        """A new login of an account.
+
+        Known and unknown addresses are counted, hashed and answered alike.
+
+        Raises:
+            TooManyAttemptsError: for this account or from this address; nothing is hashed then.
+            InvalidCredentialsError: unknown address or wrong password.
+        """
+        account_key = "account:" + hashlib.sha256(email.encode()).hexdigest()
+        address_key = "address:" + address
+        limits = {account_key: ATTEMPTS_PER_ACCOUNT, address_key: ATTEMPTS_PER_ADDRESS}
+        with self._database.transaction() as tx:
+            counts = store.count_attempt(tx, list(limits), ATTEMPT_WINDOW)
+            user = store.user_by_email(tx, email)
+        waits = [left for key, (count, left) in counts.items() if count > limits[key]]
+        if waits:
+            raise TooManyAttemptsError(retry_after=int(max(waits)) + 1)
+        fits = self._hasher.verify(user.password_hash if user else None, password)
+        if user is None or not fits:
+            raise InvalidCredentialsError
+        newer = self._hasher.hash(password) if self._hasher.is_outdated(user.password_hash) else None
+        with self._database.transaction() as tx:
+            store.forgive_attempt(tx, account=account_key, address=address_key)
+            if newer:
+                store.replace_password_hash(tx, user.id, old=user.password_hash, new=newer)
+            store.record(tx, "logged_in", user.id, {"address": address})
+            return self._begin(tx, user, device_name=device_name, address=address)
+
+    def _begin(self, tx: Connection, user: Row[Any], *, device_name: str | None, address: str) -> Login:
+        now = self._clock.now()
+        lifetime = timedelta(days=self._settings.refresh_days)
+        refresh_token = secrets.token_urlsafe(32)
+        session_id = store.add_session(
+            tx,
+            user_id=user.id,
+            device_name=device_name,
+            address=address,
+            token=refresh_token,
+            expires_at=now + lifetime,
+        )
+        access_token, expires_in = self._tokens.issue(Claims(user.id, session_id), now=now)
+        return Login(user, access_token, expires_in, refresh_token, int(lifetime.total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that `account` shows, read in one transaction."""
+
+    user: Row[Any]
+    subscription: dict[str, Any] | None
+    entitlement: dict[str, Any]
+    sessions: list[Row[Any]]
+
+
+class Overviews:
+    """What a person sees of their own account."""
+
+    def __init__(self, database: Database, membership: Membership) -> None:
+        self._database = database
+        self._membership = membership
+
+    def of(self, user_id: uuid.UUID) -> Overview:
+        with self._database.transaction() as tx:
+            user = store.user_by_id(tx, user_id)
+            subscription, entitlement = self._membership.of(tx, user_id, user.role)
+            return Overview(user, subscription, entitlement, store.live_sessions(tx, user_id))

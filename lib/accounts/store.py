@@ -1,0 +1,140 @@
+"""Queries over users, sessions, refresh tokens and attempts."""
+
+import hashlib
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from lib.database.engine import Database
+from lib.database.schema import attempts, audit_log, refresh_tokens, sessions, users
+from lib.errors import InvalidTokenError
+from lib.web.ports import Caller, Claims
+
+LIVE_SESSION = """
+    SELECT u.role FROM sessions s JOIN users u ON u.id = s.user_id
+    WHERE s.id = :session_id AND s.user_id = :user_id AND s.revoked_at IS NULL AND s.expires_at > now()
+"""
+
+
+class StoredSessions:
+    """Tells from the database whether a login is alive: one round trip."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def caller(self, claims: Claims) -> Caller:
+        """Raises InvalidTokenError when the login ended."""
+        row = self._database.read(LIVE_SESSION, session_id=claims.session_id, user_id=claims.user_id)
+        if row is None:
+            raise InvalidTokenError
+        return Caller(claims.user_id, claims.session_id, row["role"])
+
+
+def add_user(tx: Connection, *, email: str, name: str | None, password_hash: str) -> Row[Any] | None:
+    """The new user, or None where the address is taken."""
+    statement = upsert(users).values(id=uuid.uuid4(), email=email, name=name, password_hash=password_hash)
+    statement = statement.on_conflict_do_nothing(index_elements=[users.c.email])
+    return tx.execute(statement.returning(*users.c)).first()
+
+
+def user_by_email(tx: Connection, email: str) -> Row[Any] | None:
+    return tx.execute(select(users).where(users.c.email == email)).first()
+
+
+def user_by_id(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
+    return tx.execute(select(users).where(users.c.id == user_id)).one()
+
+
+def replace_password_hash(tx: Connection, user_id: uuid.UUID, *, old: str, new: str) -> None:
+    """Only while it still is the one that was verified: a change in between wins."""
+    tx.execute(
+        update(users)
+        .where(users.c.id == user_id, users.c.password_hash == old)
+        .values(password_hash=new)
+    )
+
+
+def add_session(
+    tx: Connection,
+    *,
+    user_id: uuid.UUID,
+    device_name: str | None,
+    address: str,
+    token: str,
+    expires_at: datetime,
+) -> uuid.UUID:
+    """A login with its first refresh token, which is kept as a hash."""
+    session_id = uuid.uuid4()
+    tx.execute(
+        insert(sessions).values(
+            id=session_id,
+            user_id=user_id,
+            device_name=device_name,
+            address=address or None,
+            expires_at=expires_at,
+        )
+    )
+    tx.execute(
+        insert(refresh_tokens).values(
+            token_hash=hashlib.sha256(token.encode()).digest(), session_id=session_id, expires_at=expires_at
+        )
+    )
+    return session_id
+
+
+def live_sessions(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
+    """The open logins, last used first."""
+    return list(
+        tx.execute(
+            select(sessions)
+            .where(
+                sessions.c.user_id == user_id,
+                sessions.c.revoked_at.is_(None),
+                sessions.c.expires_at > func.now(),
+            )
+            .order_by(sessions.c.last_used_at.desc(), sessions.c.id)
+            .limit(100)
+        )
+    )
+
+
+def count_attempt(tx: Connection, keys: list[str], window: timedelta) -> dict[str, tuple[int, float]]:
+    """Counts one more attempt under each key, atomically.
+
+    Returns:
+        key -> (attempts in its window, seconds until the window ends).
+    """
+    now = func.now()
+    over = attempts.c.window_ends_at <= now
+    # Always in the same order, so that two logins cannot wait for each other.
+    statement = upsert(attempts).values(
+        [{"key": key, "count": 1, "window_ends_at": now + window} for key in sorted(keys)]
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[attempts.c.key],
+        set_={
+            "count": case((over, 1), else_=attempts.c.count + 1),
+            "window_ends_at": case((over, now + window), else_=attempts.c.window_ends_at),
+        },
+    )
+    left = func.extract("epoch", attempts.c.window_ends_at - now)
+    rows = tx.execute(statement.returning(attempts.c.key, attempts.c.count, left))
+    return {key: (count, float(seconds)) for key, count, seconds in rows}
+
+
+def forgive_attempt(tx: Connection, *, account: str, address: str) -> None:
+    """After a success: the account starts anew, the address gets its one attempt back."""
+    tx.execute(delete(attempts).where(attempts.c.key == account))
+    tx.execute(
+        update(attempts)
+        .where(attempts.c.key == address, attempts.c.count > 0)
+        .values(count=attempts.c.count - 1)
+    )
+
+
+def record(tx: Connection, kind: str, user_id: uuid.UUID, detail: dict[str, Any]) -> None:
+    """A line of the audit log, about the user and by the user."""
+    tx.execute(insert(audit_log).values(kind=kind, user_id=user_id, actor=f"user:{user_id}", detail=detail))

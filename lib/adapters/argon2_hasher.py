@@ -1,0 +1,53 @@
+"""argon2id by argon2-cffi, bounded in how many hashes run at once."""
+
+import threading
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from lib.errors import UnavailableError
+
+# OWASP's minimum for argon2id: 19 MiB, two passes, one lane; 25-30 ms on a cloud CPU.
+_MEMORY_KIB, _PASSES, _LANES = 19 * 1024, 2, 1
+WAIT_SECONDS = 3.0
+
+
+class Argon2Hasher:
+    """Hashes passwords.
+
+    Args:
+        slots: hashes at once in this process; each holds 19 MiB. Who waits longer than three seconds for
+            a slot is sent away: memory is bounded, and so is the queue.
+    """
+
+    def __init__(self, slots: int, *, memory_kib: int = _MEMORY_KIB, passes: int = _PASSES) -> None:
+        self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=_LANES)
+        self._slots = threading.BoundedSemaphore(slots)
+        # What unknown accounts are verified against, made with today's parameters.
+        self._nobody = self._hasher.hash("nobody's password")
+
+    def hash(self, password: str) -> str:
+        with self._Slot(self._slots):
+            return self._hasher.hash(password)
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        with self._Slot(self._slots):
+            try:
+                fits = self._hasher.verify(password_hash or self._nobody, password)
+            except (VerificationError, InvalidHashError):
+                return False
+        return fits and password_hash is not None
+
+    def is_outdated(self, password_hash: str) -> bool:
+        return self._hasher.check_needs_rehash(password_hash)
+
+    class _Slot:
+        def __init__(self, slots: threading.BoundedSemaphore) -> None:
+            self._slots = slots
+
+        def __enter__(self) -> None:
+            if not self._slots.acquire(timeout=WAIT_SECONDS):
+                raise UnavailableError("Too many logins at once", retry_after=2)
+
+        def __exit__(self, *_: object) -> None:
+            self._slots.release()

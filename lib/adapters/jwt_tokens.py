@@ -1,0 +1,73 @@
+"""Access tokens: JWTs signed with ES256 (RFC 9068), by PyJWT."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+import jwt
+from jwt.algorithms import ECAlgorithm
+
+from lib.config import TokenSettings
+from lib.errors import ConfigError, InvalidTokenError
+from lib.web.ports import Claims
+
+_ALGORITHM = "ES256"
+_TYPE = "at+jwt"
+_LONGEST = 4096
+
+
+class JwtTokens:
+    """Signs with the first key, verifies with all of them. Keys are parsed once, here.
+
+    Raises:
+        ConfigError: a key is not a usable P-256 key.
+    """
+
+    def __init__(self, settings: TokenSettings) -> None:
+        self._settings = settings
+        algorithm = ECAlgorithm(ECAlgorithm.SHA256)
+        try:
+            self._signing: Any = algorithm.from_jwk(settings.keys[0])
+            self._verifying: dict[str, Any] = {
+                key["kid"]: algorithm.from_jwk({part: key[part] for part in ("kty", "crv", "x", "y")})
+                for key in settings.keys
+            }
+        except (jwt.InvalidKeyError, ValueError):
+            raise ConfigError("ACCESS_TOKEN_KEYS should hold valid P-256 keys") from None
+
+    def issue(self, claims: Claims, *, now: datetime) -> tuple[str, int]:
+        issued = int(now.timestamp())
+        lifetime = self._settings.access_seconds
+        payload = {
+            "iss": self._settings.issuer,
+            "aud": self._settings.audience,
+            "sub": str(claims.user_id),
+            "sid": str(claims.session_id),
+            "jti": str(uuid.uuid4()),
+            "iat": issued,
+            "nbf": issued,
+            "exp": issued + lifetime,
+        }
+        headers = {"kid": self._settings.keys[0]["kid"], "typ": _TYPE}
+        return jwt.encode(payload, self._signing, algorithm=_ALGORITHM, headers=headers), lifetime
+
+    def verify(self, token: str) -> Claims:
+        """PyJWT leaves `typ` and key references in the header to the caller: they are checked here."""
+        try:
+            if len(token) > _LONGEST:
+                raise InvalidTokenError
+            header = jwt.get_unverified_header(token)
+            key = self._verifying.get(str(header.get("kid")))
+            if key is None or str(header.get("typ")).lower() != _TYPE or {"jwk", "jku", "x5u"} & set(header):
+                raise InvalidTokenError
+            payload = jwt.decode(
+                token,
+                key,
+                algorithms=[_ALGORITHM],
+                issuer=self._settings.issuer,
+                audience=self._settings.audience,
+                options={"require": ["exp", "nbf", "iat", "iss", "aud", "sub"]},
+            )
+            return Claims(uuid.UUID(payload["sub"]), uuid.UUID(payload["sid"]))
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
+            raise InvalidTokenError from None

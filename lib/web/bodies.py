@@ -1,0 +1,59 @@
+"""JSON bodies: a strict model each, every bad field named at once."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
+
+from lib.errors import FieldError, InvalidRequestError, MalformedRequestError, Refusal
+
+
+class Body(BaseModel):
+    """Base of every request body: unknown fields are refused, types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    refused_as: ClassVar[Mapping[str, type[Refusal]]] = {}
+    """Error code -> the refusal to use when all that is wrong with the body has that code."""
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise PydanticCustomError("nul_character", "must not contain the NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+"""A string PostgreSQL can keep."""
+
+B = TypeVar("B", bound=Body)
+
+_CODES = {"missing": "required", "extra_forbidden": "unknown_field"}
+
+
+def parse(model: type[B], raw: bytes, rules: Mapping[str, object]) -> B:
+    """The body as its model.
+
+    Args:
+        rules: settings that the model's validators ask for, as pydantic's validation context.
+
+    Raises:
+        MalformedRequestError: not JSON, or not a JSON object.
+        InvalidRequestError: with every bad field. What was sent is not repeated: it may be a secret.
+    """
+    try:
+        return model.model_validate_json(raw or b"{}", context=dict(rules))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(not item["loc"] and item["type"] in ("json_invalid", "model_type") for item in found):
+        raise MalformedRequestError("The body must be a JSON object")
+    errors = [
+        FieldError(
+            ".".join(str(part) for part in item["loc"]), _CODES.get(item["type"], item["type"]), item["msg"]
+        )
+        for item in found
+    ]
+    codes = {error.code for error in errors}
+    refusal = model.refused_as.get(codes.pop()) if len(codes) == 1 else None
+    raise (refusal or InvalidRequestError)(errors=errors)

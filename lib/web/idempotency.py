@@ -1,0 +1,90 @@
+"""Idempotency-Key: the same request twice is answered once, by what was answered the first time.
+
+Kept 24 hours for each user and function. Only answers are kept: after a refusal or a fault the key is
+free again, since nothing was done. Who died while holding a key loses it after a minute.
+"""
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import and_, delete, func, or_
+from sqlalchemy.dialects.postgresql import insert
+
+from lib.database.engine import Database
+from lib.database.schema import idempotency_keys as keys
+from lib.errors import IdempotencyKeyReusedError, UnavailableError
+from lib.web.operation import Answer
+
+KEPT = timedelta(hours=24)
+HELD = timedelta(seconds=60)
+
+
+class IdempotentAnswers:
+    """Answers kept in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def answer(
+        self,
+        *,
+        user_id: uuid.UUID,
+        function: str,
+        key: str,
+        request_hash: bytes,
+        fulfil: Callable[[], Answer],
+    ) -> Answer:
+        """The kept answer, or that of `fulfil`, which runs outside any transaction.
+
+        Raises:
+            IdempotencyKeyReusedError: the key came with another body.
+            UnavailableError: the first request with this key is still being worked on.
+        """
+        mine = and_(keys.c.user_id == user_id, keys.c.function == function, keys.c.key == key)
+        now = func.now()
+        claim = insert(keys).values(
+            user_id=user_id,
+            function=function,
+            key=key,
+            request_hash=request_hash,
+            held_until=now + HELD,
+        )
+        claim = claim.on_conflict_do_update(
+            index_elements=[keys.c.user_id, keys.c.function, keys.c.key],
+            set_={
+                "request_hash": claim.excluded.request_hash,
+                "held_until": claim.excluded.held_until,
+                "created_at": now,
+                "status": None,
+                "answer": None,
+            },
+            # Taken over: older than a day, or its holder died with the same request in hand.
+            where=or_(
+                keys.c.created_at < now - KEPT,
+                and_(
+                    keys.c.status.is_(None),
+                    keys.c.held_until < now,
+                    keys.c.request_hash == request_hash,
+                ),
+            ),
+        ).returning(keys.c.key)
+        with self._database.transaction() as tx:
+            if tx.execute(claim).first() is None:
+                kept = tx.execute(keys.select().where(mine)).one()
+                if kept.request_hash != request_hash:
+                    raise IdempotencyKeyReusedError
+                if kept.status is None:
+                    raise UnavailableError("The first request with this key is still running", retry_after=1)
+                return Answer(kept.status, kept.answer or None, private=True)
+        try:
+            answer = fulfil()
+        except BaseException:
+            with self._database.transaction() as tx:
+                tx.execute(delete(keys).where(mine))
+            raise
+        with self._database.transaction() as tx:
+            tx.execute(
+                keys.update().where(mine).values(status=answer.status, answer=dict(answer.body or {}))
+            )
+        return answer
