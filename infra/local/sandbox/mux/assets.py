@@ -1,0 +1,224 @@
+"""Assets and their playback ids."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from infra.local.sandbox.mux.events import Events
+from infra.local.sandbox.mux.identifiers import new_id
+from infra.local.sandbox.mux.refusals import invalid_parameters, not_found
+from infra.local.sandbox.mux.transcode import Media
+from infra.local.sandbox.state import Document, State
+
+_ASSET = "mux.asset"
+_PLAYBACK_ID = "mux.playback_id"
+_MOST_PLAYBACK_IDS = 100
+
+
+@dataclass(frozen=True)
+class Playback:
+    """What a playback id leads to."""
+
+    id: str
+    policy: str
+    """`public` or `signed`."""
+    asset: Document
+
+    @property
+    def signed(self) -> bool:
+        """Whether it takes a token to see it."""
+        return self.policy == "signed"
+
+
+class Assets:
+    """The environment's assets; each one's files lie in a folder of its own."""
+
+    def __init__(self, state: State, events: Events, folder: Path, clock: Callable[[], float]) -> None:
+        self._state = state
+        self._events = events
+        self._folder = folder
+        self._clock = clock
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def folder_of(self, asset_id: str) -> Path:
+        """Where the asset's files are once it is ready."""
+        return self._folder / asset_id
+
+    def create(self, upload: Document) -> Document:
+        """The asset an upload asked for, `preparing`; called inside the upload's transaction."""
+        wanted = upload["new_asset_settings"]
+        policies = wanted.get("playback_policies") or wanted.get("playback_policy") or []
+        policies = policies + [each["policy"] for each in wanted.get("advanced_playback_policies", [])]
+        asset: Document = {
+            "id": new_id(),
+            "status": "preparing",
+            "created_at": str(int(self._clock())),
+            "upload_id": upload["id"],
+            "ingest_type": "on_demand_direct_upload",
+            "playback_ids": [{"id": new_id(), "policy": policy} for policy in policies],
+            "progress": {"state": "ingesting", "progress": 0},
+            "mp4_support": wanted.get("mp4_support", "none"),
+            "master_access": wanted.get("master_access", "none"),
+            "max_resolution_tier": wanted.get("max_resolution_tier", "1080p"),
+            "encoding_tier": wanted.get("encoding_tier", "baseline"),
+            "video_quality": wanted.get("video_quality", "basic"),
+            "normalize_audio": wanted.get("normalize_audio", False),
+        }
+        asset |= {name: wanted[name] for name in ("passthrough", "meta") if name in wanted}
+        if upload.get("test") or wanted.get("test"):
+            asset["test"] = True
+        self._state.put(_ASSET, asset["id"], asset)
+        for playback_id in asset["playback_ids"]:
+            self._state.put(_PLAYBACK_ID, playback_id["id"], playback_id | {"asset_id": asset["id"]})
+        return asset
+
+    def get(self, asset_id: str) -> Document:
+        """The asset as the API shows it.
+
+        Raises:
+            MuxRefusal: 404.
+        """
+        asset = self._state.get(_ASSET, asset_id)
+        if asset is None:
+            raise not_found()
+        return asset
+
+    def all(self) -> list[Document]:
+        """Every asset, newest first."""
+        return self._state.all(_ASSET)[::-1]
+
+    def preparing(self) -> list[Document]:
+        """The assets still to be made, oldest first."""
+        return [asset for asset in self._state.all(_ASSET) if asset["status"] == "preparing"]
+
+    def update(self, asset_id: str, changes: Document) -> Document:
+        """Change `passthrough`, `meta` or both; the parts of `meta` not named stay.
+
+        Raises:
+            MuxRefusal: 404.
+        """
+        asset = self.get(asset_id)
+        meta = asset.get("meta", {}) | changes.get("meta", {})
+        return self._save(asset | changes | ({"meta": meta} if meta else {}), "video.asset.updated")
+
+    def finish(self, asset_id: str, media: Media) -> None:
+        """The files are there: the asset is `ready`."""
+        asset = self.get(asset_id)
+        self._save(asset | _described(media), "video.asset.ready")
+
+    def fail(self, asset_id: str, kind: str, message: str) -> None:
+        """The file could not be made into a video: the asset is `errored`."""
+        failed = {
+            "status": "errored",
+            "errors": {"type": kind, "messages": [message]},
+            "progress": {"state": "errored", "progress": -1},
+        }
+        self._save(self.get(asset_id) | failed, "video.asset.errored")
+
+    def delete(self, asset_id: str) -> None:
+        """Forget the asset, its playback ids and its files.
+
+        Raises:
+            MuxRefusal: 404.
+        """
+        asset = self.get(asset_id)
+        with self._state.transaction():
+            self._state.delete(_ASSET, asset_id)
+            for playback_id in asset["playback_ids"]:
+                self._state.delete(_PLAYBACK_ID, playback_id["id"])
+            self._events.tell("video.asset.deleted", "asset", asset)
+        shutil.rmtree(self.folder_of(asset_id), ignore_errors=True)
+
+    def add_playback_id(self, asset_id: str, policy: str) -> Document:
+        """A further playback id `{id, policy}`.
+
+        Raises:
+            MuxRefusal: 404; 400 when there are too many.
+        """
+        asset = self.get(asset_id)
+        if len(asset["playback_ids"]) >= _MOST_PLAYBACK_IDS:
+            raise invalid_parameters(f"an asset has at most {_MOST_PLAYBACK_IDS} playback IDs")
+        added = {"id": new_id(), "policy": policy}
+        with self._state.transaction():
+            self._state.put(_PLAYBACK_ID, added["id"], added | {"asset_id": asset_id})
+            self._save(asset | {"playback_ids": [*asset["playback_ids"], added]}, "video.asset.updated")
+        return added
+
+    def playback_id(self, asset_id: str, playback_id: str) -> Document:
+        """One playback id `{id, policy}` of the asset.
+
+        Raises:
+            MuxRefusal: 404.
+        """
+        for each in self.get(asset_id)["playback_ids"]:
+            if each["id"] == playback_id:
+                return cast(Document, each)
+        raise not_found()
+
+    def remove_playback_id(self, asset_id: str, playback_id: str) -> None:
+        """Take a playback id away; what was signed for it dies with it.
+
+        Raises:
+            MuxRefusal: 404.
+        """
+        self.playback_id(asset_id, playback_id)
+        asset = self.get(asset_id)
+        rest = [each for each in asset["playback_ids"] if each["id"] != playback_id]
+        with self._state.transaction():
+            self._state.delete(_PLAYBACK_ID, playback_id)
+            self._save(asset | {"playback_ids": rest}, "video.asset.updated")
+
+    def playback(self, playback_id: str) -> Playback:
+        """What a playback id leads to.
+
+        Raises:
+            MuxRefusal: 404.
+        """
+        found = self._state.get(_PLAYBACK_ID, playback_id)
+        if found is None:
+            raise not_found()
+        return Playback(playback_id, found["policy"], self.get(found["asset_id"]))
+
+    def _save(self, asset: Document, event_type: str) -> Document:
+        with self._state.transaction():
+            self._state.put(_ASSET, asset["id"], asset)
+            self._events.tell(event_type, "asset", asset)
+        return asset
+
+
+def _described(media: Media) -> Document:
+    """What a finished asset says of its content, in Mux's terms."""
+    tracks: list[Document] = [
+        {
+            "id": new_id(),
+            "type": "video",
+            "duration": media.duration,
+            "max_width": media.width,
+            "max_height": media.height,
+            "max_frame_rate": media.frame_rate,
+        }
+    ]
+    if media.has_audio:
+        tracks.append(
+            {
+                "id": new_id(),
+                "type": "audio",
+                "status": "ready",
+                "primary": True,
+                "duration": media.duration,
+                "max_channels": 2,
+                "max_channel_layout": "stereo",
+            }
+        )
+    return {
+        "status": "ready",
+        "duration": media.duration,
+        "aspect_ratio": media.aspect_ratio,
+        "max_stored_resolution": "HD" if min(media.width, media.height) >= 720 else "SD",
+        "resolution_tier": "720p",
+        "max_stored_frame_rate": media.frame_rate,
+        "tracks": tracks,
+        "progress": {"state": "completed", "progress": 100},
+    }
