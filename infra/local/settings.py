@@ -49,6 +49,8 @@ PASSED_ON = (
     "MAIL_FROM",
     "SMTP_URL",
     "REGISTRATION",
+    "DB_POOL_SIZE",
+    "HASHING_SLOTS",
     "PASSWORD_MIN_LENGTH",
     "ACCESS_TOKEN_SECONDS",
     "REFRESH_TOKEN_DAYS",
@@ -105,7 +107,7 @@ class LocalSettings:
         path = data_dir / "settings.json"
         if not path.exists():
             data_dir.mkdir(parents=True, exist_ok=True)
-            _write_private(path, json.dumps(_make_secrets(), indent=2))
+            write_private(path, json.dumps(_make_secrets(), indent=2))
         try:
             return cls(data_dir=data_dir, port=port, **json.loads(path.read_text()))
         except (TypeError, json.JSONDecodeError) as error:
@@ -208,7 +210,7 @@ def _make_rsa_pem() -> bytes:
     )
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write a file only its owner can read, whole or not at all."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)

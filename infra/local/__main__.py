@@ -1,0 +1,104 @@
+"""`python -m infra.local` (what `make run` runs): Streamly on http://localhost:$PORT until Ctrl-C."""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from infra.local.processes import AlreadyRunningError
+from infra.local.supervisor import ADMIN_EMAIL, REPOSITORY, Stack, StartError, StoppedError
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The settings in a file of `NAME=value` lines; none if there is no such file.
+
+    Understood: comments, `export`, quotes as a shell's. Not: values over several lines, `$NAME`.
+
+    Raises:
+        StartError: A line is not of this form.
+    """
+    if not path.exists():
+        return {}
+    settings = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        try:
+            words = shlex.split(value, comments=True)
+        except ValueError:
+            words = ["", ""]
+        if not equals or not name.strip().isidentifier() or len(words) > 1:
+            raise StartError(f"{path.name}, line {number}: should be NAME=value (with spaces: NAME='value')")
+        settings[name.strip()] = words[0] if words else ""
+    return settings
+
+
+def banner(stack: Stack) -> str:
+    """What there is to see and how to get in."""
+    url = stack.base_url
+    return f"""
+  Streamly is running.
+
+    the page        {url}/
+    the API         {url}/docs   {url}/redoc
+    the sandbox     {url}/sandbox/
+    the admin       {ADMIN_EMAIL}   {stack.settings.admin_password}
+
+    try             curl {url}/list-videos
+    data, logs      {_short(stack.data_dir)}, {_short(stack.data_dir / "logs")}
+
+  Ctrl-C stops everything; the data stay (`make clean` forgets them).
+"""
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def main() -> int:
+    """Run until a signal; 0 then, 1 if it cannot start."""
+    ended = threading.Event()
+    stack: Stack | None = None
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+        if stack is not None:
+            stack.ask_to_stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
+    try:
+        settings = {**read_env_file(REPOSITORY / ".env"), **os.environ}
+        port = settings.get("PORT") or "8000"
+        if not port.isdecimal() or not 1 <= int(port) <= 65535:
+            raise StartError(f"PORT should be a number from 1 to 65535, not {port!r}")
+        data_dir = Path(settings.get("STREAMLY_LOCAL_DIR") or REPOSITORY / ".local")
+        stack = Stack(data_dir, int(port), overrides=settings, say=_say)
+        _say("Starting (the first time takes a few seconds more) …")
+        stack.start()
+        _say(banner(stack))
+        while not ended.wait(1):
+            pass
+        _say("\nStopping …")
+    except StoppedError:
+        _say("Stopped.")
+    except (StartError, AlreadyRunningError, ValueError) as error:
+        print(f"streamly: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if stack is not None:
+            stack.stop()
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
