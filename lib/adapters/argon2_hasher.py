@@ -1,6 +1,8 @@
 """argon2id by argon2-cffi, bounded in how many hashes run at once."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -27,11 +29,11 @@ class Argon2Hasher:
         self._nobody = self._hasher.hash("nobody's password")
 
     def hash(self, password: str) -> str:
-        with self._Slot(self._slots):
+        with self._slot():
             return self._hasher.hash(password)
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        with self._Slot(self._slots):
+        with self._slot():
             try:
                 fits = self._hasher.verify(password_hash or self._nobody, password)
             except (VerificationError, InvalidHashError):
@@ -41,13 +43,11 @@ class Argon2Hasher:
     def is_outdated(self, password_hash: str) -> bool:
         return self._hasher.check_needs_rehash(password_hash)
 
-    class _Slot:
-        def __init__(self, slots: threading.BoundedSemaphore) -> None:
-            self._slots = slots
-
-        def __enter__(self) -> None:
-            if not self._slots.acquire(timeout=WAIT_SECONDS):
-                raise UnavailableError("Too many logins at once", retry_after=2)
-
-        def __exit__(self, *_: object) -> None:
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=WAIT_SECONDS):
+            raise UnavailableError("Too many logins at once", retry_after=2)
+        try:
+            yield
+        finally:
             self._slots.release()

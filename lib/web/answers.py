@@ -58,3 +58,8 @@ class EntitlementModel(AnswerModel):
         "expired",
     ]
     until: datetime | None
+
+
+class ReconcileAnswer(AnswerModel):
+    found: dict[str, dict[str, int]]
+    """What each part found and mended."""

@@ -1,0 +1,47 @@
+"""OIDC tokens of service accounts, as Cloud Tasks and Cloud Scheduler send them, by PyJWT."""
+
+import jwt
+
+from lib.config import CallerSettings
+from lib.errors import ForbiddenError, InvalidTokenError, UnavailableError
+
+CERTS_TIMEOUT_SECONDS = 5
+_LEEWAY_SECONDS = 30
+
+
+class OidcCallers:
+    """Checks issuer, signature, audience, time and email. The issuer's keys are fetched when needed."""
+
+    def __init__(self, settings: CallerSettings) -> None:
+        self._settings = settings
+        self._keys = jwt.PyJWKClient(
+            settings.certs_url, cache_keys=True, lifespan=3600, timeout=CERTS_TIMEOUT_SECONDS
+        )
+
+    def check(self, token: str) -> str:
+        """The caller's email.
+
+        Raises:
+            InvalidTokenError: not a token of the issuer for this audience, or too old.
+            ForbiddenError: a good token of somebody else.
+            UnavailableError: the issuer's keys cannot be fetched.
+        """
+        try:
+            key = self._keys.get_signing_key_from_jwt(token)
+            payload = jwt.decode(
+                token,
+                key.key,
+                algorithms=["RS256"],
+                audience=self._settings.audience,
+                issuer=list(self._settings.issuers),
+                leeway=_LEEWAY_SECONDS,
+                options={"require": ["exp", "iat", "iss", "aud"]},
+            )
+        except jwt.PyJWKClientConnectionError as error:
+            raise UnavailableError("The issuer's keys are out of reach") from error
+        except (jwt.PyJWTError, ValueError):
+            raise InvalidTokenError from None
+        email = payload.get("email")
+        if payload.get("email_verified") is not True or email not in self._settings.emails:
+            raise ForbiddenError
+        return str(email)

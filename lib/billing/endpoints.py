@@ -1,0 +1,73 @@
+"""create-checkout, confirm-checkout: requests and answers."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from lib.billing.service import Checkouts
+from lib.errors import (
+    AlreadySubscribedError,
+    InvalidPromotionCodeError,
+    NotFoundError,
+    UnknownPlanError,
+)
+from lib.web.bodies import Body, Text
+from lib.web.operation import Answer, Call, Operation, Who, rfc3339
+
+ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
+
+
+class CreateCheckoutBody(Body):
+    plan: ShortText
+    promotion_code: ShortText | None = None
+
+
+class ConfirmCheckoutBody(Body):
+    session_id: ShortText
+
+
+CREATE_CHECKOUT = Operation(
+    function="create-checkout",
+    method="POST",
+    tag="Billing",
+    summary="Open a page to pay for a plan",
+    description="While one is open for the same plan, that one is answered with 200.",
+    who=Who.USER,
+    body=CreateCheckoutBody,
+    answers={
+        201: "lib.billing.answers:CheckoutAnswer",
+        200: "lib.billing.answers:CheckoutAnswer",
+    },
+    refusals=(UnknownPlanError, AlreadySubscribedError, InvalidPromotionCodeError),
+    idempotent=True,
+)
+CONFIRM_CHECKOUT = Operation(
+    function="confirm-checkout",
+    method="POST",
+    tag="Billing",
+    summary="Back from the payment page: what the account has now",
+    who=Who.USER,
+    body=ConfirmCheckoutBody,
+    answers={200: "lib.billing.answers:MembershipAnswer"},
+    refusals=(NotFoundError,),
+)
+
+
+def create_checkout(checkouts: Checkouts, call: Call) -> Answer:
+    body: CreateCheckoutBody = call.body
+    session, new = checkouts.open(
+        call.user().user_id, plan_code=body.plan, promotion_code=body.promotion_code
+    )
+    answer = {
+        "checkout_url": session.url,
+        "session_id": session.id,
+        "expires_at": rfc3339(session.expires_at),
+    }
+    return Answer(201 if new else 200, answer, private=True)
+
+
+def confirm_checkout(checkouts: Checkouts, call: Call) -> Answer:
+    body: ConfirmCheckoutBody = call.body
+    caller = call.user()
+    subscription, entitlement = checkouts.confirm(caller.user_id, caller.role, body.session_id)
+    return Answer(200, {"subscription": subscription, "entitlement": entitlement}, private=True)

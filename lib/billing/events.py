@@ -1,0 +1,134 @@
+"""stripe-webhook: keep the event, hand it on, answer. No SDK, no trust beyond the ids.
+
+Both forms of event are read: snapshots (`object: event`) and thin ones (`v2.core.event`).
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from lib.billing import store
+from lib.database.engine import Database
+from lib.errors import InvalidSignatureError, MalformedRequestError, UnavailableError
+from lib.web import log
+from lib.web.operation import Answer, Call, Operation, Who
+from lib.web.ports import Clock, Task, Tasks
+from lib.web.signatures import verify
+
+STRIPE_EVENT = "stripe-event"
+
+# What can change who may watch. Others are kept and acknowledged.
+WANTED = frozenset(
+    {
+        "checkout.session.completed",
+        "checkout.session.async_payment_succeeded",
+        "checkout.session.async_payment_failed",
+        "checkout.session.expired",
+        "customer.deleted",
+        "customer.subscription.created",
+        "customer.subscription.updated",
+        "customer.subscription.deleted",
+        "customer.subscription.paused",
+        "customer.subscription.resumed",
+        "customer.subscription.trial_will_end",
+        "invoice.paid",
+        "invoice.payment_failed",
+        "invoice.payment_action_required",
+        "charge.refunded",
+        "refund.created",
+        "refund.updated",
+        "refund.failed",
+    }
+)
+
+STRIPE_WEBHOOK = Operation(
+    function="stripe-webhook",
+    method="POST",
+    tag="Webhooks",
+    summary="Events from Stripe",
+    who=Who.ANYONE,
+    raw="An event, with the header Stripe-Signature",
+    answers={200: "lib.billing.answers:ReceivedAnswer"},
+    refusals=(InvalidSignatureError,),
+)
+
+
+class StripeInbox:
+    """Receives events.
+
+    Args:
+        secrets: any of them may have signed.
+    """
+
+    def __init__(self, database: Database, tasks: Tasks, clock: Clock, secrets: tuple[str, ...]) -> None:
+        self._database = database
+        self._tasks = tasks
+        self._clock = clock
+        self._secrets = secrets
+
+    def receive(self, payload: bytes, signature: str) -> str:
+        """Keep an event and enqueue its task; the event's id.
+
+        Once this returns the event is safe. If the queue is out of reach, reconcile finds the row.
+
+        Raises:
+            InvalidSignatureError: nobody with a secret sent this, or not now.
+            MalformedRequestError: signed, but no event.
+        """
+        verify(payload, signature, self._secrets, self._clock.now())
+        event_id, type_, object_id, customer_id = _ids(payload)
+        with self._database.transaction() as tx:
+            number = store.receive_event(
+                tx,
+                event_id=event_id,
+                type_=type_,
+                object_id=object_id,
+                customer_id=customer_id,
+                wanted=type_.removeprefix("v1.") in WANTED,
+            )
+        if number is not None:
+            enqueue_event(self._tasks, event_id, number)
+        return event_id
+
+
+def enqueue_event(tasks: Tasks, event_id: str, number: int) -> bool:
+    """A task for the event; False where the queue was out of reach, which is logged.
+
+    The name's hash spreads tasks over the queue (sequential names slow it); the number makes it new,
+    since the queue remembers the names it has seen.
+    """
+    digest = hashlib.sha256(event_id.encode()).hexdigest()[:32]
+    try:
+        tasks.enqueue(Task(f"{digest}-{number}", STRIPE_EVENT, {"event_id": event_id}))
+    except UnavailableError as error:
+        log.line("ERROR", "event left for reconcile", {"event_id": event_id, "error": log.places(error)})
+        return False
+    return True
+
+
+def _ids(payload: bytes) -> tuple[str, str, str | None, str | None]:
+    """event id, type, object id, customer id."""
+    try:
+        event = json.loads(payload)
+        event_id, type_ = event["id"], event["type"]
+        if not (isinstance(event_id, str) and isinstance(type_, str) and 0 < len(event_id) <= 255):
+            raise TypeError
+        concerned = event["data"]["object"] if "data" in event and "object" in event["data"] else {}
+        related = event.get("related_object") or {}
+        object_id = concerned.get("id") or related.get("id")
+        is_customer = (concerned.get("object") or related.get("type")) == "customer"
+        customer = object_id if is_customer else concerned.get("customer")
+        if isinstance(customer, dict):
+            customer = customer.get("id")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise MalformedRequestError("The body is not an event") from None
+    return event_id, type_[:255], _text(object_id), _text(customer)
+
+
+def _text(value: Any) -> str | None:
+    return value[:255] if isinstance(value, str) and "\x00" not in value else None
+
+
+def stripe_webhook(inbox: StripeInbox, call: Call) -> Answer:
+    call.notes["event_id"] = inbox.receive(call.raw, call.headers.get("Stripe-Signature", ""))
+    return Answer(200, {"received": True})

@@ -1,0 +1,285 @@
+"""Rules of billing: one sync that all ways lead to, and checkouts that cannot be doubled."""
+
+import hashlib
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from lib.billing import entitlement, store
+from lib.billing.entitlement import KNOWN_STATUSES, LIVE_STATUSES
+from lib.billing.events import enqueue_event
+from lib.billing.ports import CheckoutSession, Payments
+from lib.config import AccessSettings, Plan
+from lib.database.engine import Database
+from lib.errors import AlreadySubscribedError, NotFoundError, UnknownPlanError
+from lib.web import log
+from lib.web.operation import rfc3339
+from lib.web.ports import Clock, Tasks
+
+LEFT_AFTER = timedelta(seconds=30)
+LEFT_AT_ONCE = 500
+
+
+class Sync:
+    """Makes our rows say what the payment provider says.
+
+    Webhooks, the return from checkout and reconcile all call this. The account's row is locked first and
+    the truth fetched after, so that of two syncs the later one writes the later truth; the order in which
+    events arrive means nothing.
+    """
+
+    def __init__(
+        self, payments: Payments, plans: tuple[Plan, ...], settings: AccessSettings, clock: Clock
+    ) -> None:
+        self._payments = payments
+        self._plans = {plan.lookup_key: plan for plan in plans}
+        self._settings = settings
+        self._clock = clock
+
+    def account(self, tx: Connection, user_id: uuid.UUID, *, actor: str) -> None:
+        """Fetch and write, inside the caller's transaction.
+
+        Raises:
+            UnavailableError: the provider is out of reach; nothing is written then.
+        """
+        row = store.lock_account(tx, user_id)
+        if row.stripe_customer_id is None:
+            return
+        customer = self._payments.customer(row.stripe_customer_id)
+        waiting = store.open_checkout(tx, user_id)
+        if waiting is not None:
+            self._settle(tx, self._payments.checkout(waiting.stripe_session_id))
+        for subscription in customer.subscriptions:
+            if subscription.status not in KNOWN_STATUSES:
+                log.line(
+                    "ERROR",
+                    "unknown subscription status gives no access",
+                    {"user_id": user_id, "subscription": subscription.id, "status": subscription.status},
+                )
+        plans = self._plans.values()
+        pairs = [(found, entitlement.plan_of(found, plans)) for found in customer.subscriptions]
+        store.replace_subscriptions(
+            tx, user_id, [(found, plan.code if plan else None) for found, plan in pairs]
+        )
+        now = self._clock.now()
+        given = entitlement.of_customer(customer, self._plans, self._settings, now)
+        if store.keep_entitlement(tx, user_id, given, deleted=customer.deleted):
+            detail = {
+                "plan": given.plan,
+                "level": given.level,
+                "reason": given.reason,
+                "until": rfc3339(given.until),
+            }
+            store.record(tx, "entitlement_changed", user_id, actor, detail)
+
+    @staticmethod
+    def _settle(tx: Connection, session: CheckoutSession) -> None:
+        if session.state != "open":
+            store.close_checkout(tx, session.id, session.state)
+
+
+class Checkouts:
+    """Sells plans."""
+
+    def __init__(
+        self,
+        database: Database,
+        payments: Payments,
+        sync: Sync,
+        plans: tuple[Plan, ...],
+        membership: "AccountMembership",
+    ) -> None:
+        self._database = database
+        self._payments = payments
+        self._sync = sync
+        self._plans = {plan.code: plan for plan in plans}
+        self._membership = membership
+
+    def open(
+        self, user_id: uuid.UUID, *, plan_code: str, promotion_code: str | None
+    ) -> tuple[CheckoutSession, bool]:
+        """A page to pay on, and whether it is new.
+
+        The account's row stays locked throughout: a double click waits and finds the first one's page.
+        Every call to the provider carries a key made from what is committed, so that after a crash the
+        same request finds what the lost one made.
+
+        Raises:
+            UnknownPlanError: not one of PLANS.
+            AlreadySubscribedError: paying again would charge twice.
+            InvalidPromotionCodeError: the provider does not take the code.
+            UnavailableError: the provider is out of reach.
+        """
+        plan = self._plans.get(plan_code)
+        if plan is None:
+            raise UnknownPlanError
+        subscribed = False
+        with self._database.transaction() as tx:
+            account = store.lock_account(tx, user_id)
+            subscribed = self._is_subscribed(tx, user_id, account)
+            if not subscribed:
+                waiting = store.open_checkout(tx, user_id)
+                if waiting is not None:
+                    session = self._payments.checkout(waiting.stripe_session_id)
+                    wanted = (waiting.plan, waiting.promotion_code) == (plan_code, promotion_code)
+                    if session.state == "open" and wanted:
+                        return session, False
+                    if session.state == "open":
+                        session = self._payments.expire_checkout(session.id)
+                    store.close_checkout(tx, session.id, session.state)
+                    if session.state == "complete":
+                        # Paid, and the news is still on its way.
+                        self._sync.account(tx, user_id, actor="create-checkout")
+                        subscribed = self._is_subscribed(tx, user_id, account)
+            if not subscribed:
+                return self._open(tx, user_id, account, plan, promotion_code), True
+        # Raised after the commit: what the sync found stays.
+        raise AlreadySubscribedError
+
+    def _open(
+        self,
+        tx: Connection,
+        user_id: uuid.UUID,
+        account: Row[Any],
+        plan: Plan,
+        promotion_code: str | None,
+    ) -> CheckoutSession:
+        customer_id = account.stripe_customer_id
+        if customer_id is None:
+            customer_id = self._payments.create_customer(
+                user_id=user_id, email=store.email_of(tx, user_id)
+            )
+            store.keep_customer(tx, user_id, customer_id)
+        first = not store.subscriptions_of(tx, user_id)
+        number = store.checkouts_opened(tx, user_id)
+        wish = hashlib.sha256(f"{plan.code}\n{promotion_code or ''}".encode()).hexdigest()[:16]
+        session = self._payments.open_checkout(
+            customer_id=customer_id,
+            user_id=user_id,
+            plan=plan,
+            trial_days=plan.trial_days if first else 0,
+            promotion_code=promotion_code,
+            attempt=f"{user_id}-{number}-{wish}",
+        )
+        store.add_checkout(tx, user_id, plan=plan.code, promotion_code=promotion_code, session=session)
+        store.record(
+            tx, "checkout_opened", user_id, f"user:{user_id}", {"plan": plan.code, "session": session.id}
+        )
+        return session
+
+    @staticmethod
+    def _is_subscribed(tx: Connection, user_id: uuid.UUID, account: Row[Any]) -> bool:
+        return not account.customer_deleted and any(
+            row.status in LIVE_STATUSES for row in store.subscriptions_of(tx, user_id)
+        )
+
+    def confirm(
+        self, user_id: uuid.UUID, role: str, session_id: str
+    ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """Sync the account at once, for somebody back from the page; subscription and entitlement.
+
+        Raises:
+            NotFoundError: not a checkout of this user.
+            UnavailableError: the provider is out of reach.
+        """
+        with self._database.transaction() as tx:
+            if not store.owns_checkout(tx, user_id, session_id):
+                raise NotFoundError("There is no such checkout")
+            self._sync.account(tx, user_id, actor="confirm-checkout")
+            return self._membership.of(tx, user_id, role)
+
+
+class AccountMembership:
+    """What an account has, as the contract writes it. Reads only our own rows."""
+
+    def __init__(self, clock: Clock, plans: tuple[Plan, ...]) -> None:
+        self._clock = clock
+        # Staff may watch everything, and a level is what the answer has to say so with.
+        self._staff_level = max(plan.level for plan in plans)
+
+    def of(
+        self, tx: Connection, user_id: uuid.UUID, role: str
+    ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """`subscription` or None, and `entitlement`."""
+        rows = store.subscriptions_of(tx, user_id)
+        live = [row for row in rows if row.status in LIVE_STATUSES]
+        shown = (live or rows or [None])[0]
+        subscription = shown and {
+            "plan": shown.plan,
+            "status": shown.status,
+            "current_period_end": rfc3339(shown.current_period_end),
+            "cancel_at_period_end": shown.cancel_at_period_end,
+            "trial_end": rfc3339(shown.trial_end),
+        }
+        found = store.entitlement_of(tx, user_id)
+        return subscription, self._entitlement(found, role, self._clock.now())
+
+    def _entitlement(self, row: Row[Any] | None, role: str, now: datetime) -> dict[str, Any]:
+        plan, level, reason, until = (row.plan, row.level, row.reason, row.until) if row else _NOTHING
+        if until is not None and until <= now:
+            plan, level, until = None, 0, None
+            reason = "payment_failed" if reason == "grace" else "expired"
+        if role == "admin":
+            plan, level, reason, until = None, self._staff_level, "staff", None
+        return {
+            "active": level > 0,
+            "plan": plan,
+            "level": level,
+            "reason": reason,
+            "until": rfc3339(until),
+        }
+
+
+_NOTHING = (None, 0, "none", None)
+
+
+class StripeEvents:
+    """Deals with events that were received: process-task's work for billing."""
+
+    def __init__(self, database: Database, sync: Sync) -> None:
+        self._database = database
+        self._sync = sync
+
+    def process(self, body: dict[str, Any]) -> None:
+        """One event, once: everything it changes and the mark that it was done are one commit.
+
+        Args:
+            body: `{"event_id": …}`.
+
+        Raises:
+            Exception: whatever went wrong; noted in the row, and for the queue to try again.
+        """
+        event_id = str(body["event_id"])
+        try:
+            with self._database.transaction() as tx:
+                event = store.lock_event(tx, event_id)
+                if event is None:
+                    return
+                user_id = store.user_of_customer(tx, event.customer_id) if event.customer_id else None
+                if user_id is None:
+                    # Of somebody else's customer: another product may share the Stripe account.
+                    store.settle_event(tx, event_id, "ignored")
+                    return
+                self._sync.account(tx, user_id, actor=f"event:{event_id}")
+                store.settle_event(tx, event_id, "processed")
+        except Exception as error:
+            with self._database.transaction() as tx:
+                store.note_failure(tx, event_id, type(error).__name__)
+            raise
+
+
+class LeftEvents:
+    """Finds events whose task was lost, and enqueues them again: reconcile's work for billing."""
+
+    def __init__(self, database: Database, tasks: Tasks) -> None:
+        self._database = database
+        self._tasks = tasks
+
+    def reconcile(self) -> dict[str, int]:
+        """How many were left, and how many the queue took."""
+        with self._database.transaction() as tx:
+            left = store.take_left_events(tx, older=LEFT_AFTER, limit=LEFT_AT_ONCE)
+        taken = sum(enqueue_event(self._tasks, event_id, number) for event_id, number in left)
+        return {"events_left": len(left), "events_enqueued": taken}

@@ -1,0 +1,252 @@
+"""Queries over billing accounts, checkouts, subscriptions, entitlements and the inbox."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from lib.billing.entitlement import Entitlement
+from lib.billing.ports import CheckoutSession, PaidSubscription
+from lib.database.schema import (
+    audit_log,
+    billing_accounts,
+    checkouts,
+    entitlements,
+    inbox,
+    subscriptions,
+    users,
+)
+
+
+def lock_account(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
+    """The user's billing row, made if there is none, locked until the transaction ends.
+
+    Not the user row: whoever syncs with the provider must not hold up logins.
+    """
+    tx.execute(upsert(billing_accounts).values(user_id=user_id).on_conflict_do_nothing())
+    return tx.execute(
+        select(billing_accounts).where(billing_accounts.c.user_id == user_id).with_for_update()
+    ).one()
+
+
+def user_of_customer(tx: Connection, customer_id: str) -> uuid.UUID | None:
+    return tx.scalar(
+        select(billing_accounts.c.user_id).where(billing_accounts.c.stripe_customer_id == customer_id)
+    )
+
+
+def email_of(tx: Connection, user_id: uuid.UUID) -> str:
+    return tx.execute(select(users.c.email).where(users.c.id == user_id)).scalar_one()
+
+
+def keep_customer(tx: Connection, user_id: uuid.UUID, customer_id: str) -> None:
+    tx.execute(
+        update(billing_accounts)
+        .where(billing_accounts.c.user_id == user_id)
+        .values(stripe_customer_id=customer_id)
+    )
+
+
+def checkouts_opened(tx: Connection, user_id: uuid.UUID) -> int:
+    return tx.execute(
+        select(func.count()).select_from(checkouts).where(checkouts.c.user_id == user_id)
+    ).scalar_one()
+
+
+def open_checkout(tx: Connection, user_id: uuid.UUID) -> Row[Any] | None:
+    return tx.execute(
+        select(checkouts).where(checkouts.c.user_id == user_id, checkouts.c.state == "open")
+    ).first()
+
+
+def owns_checkout(tx: Connection, user_id: uuid.UUID, session_id: str) -> bool:
+    return (
+        tx.scalar(
+            select(func.count())
+            .select_from(checkouts)
+            .where(checkouts.c.user_id == user_id, checkouts.c.stripe_session_id == session_id)
+        )
+        == 1
+    )
+
+
+def add_checkout(
+    tx: Connection, user_id: uuid.UUID, *, plan: str, promotion_code: str | None, session: CheckoutSession
+) -> None:
+    tx.execute(
+        insert(checkouts).values(
+            stripe_session_id=session.id,
+            user_id=user_id,
+            plan=plan,
+            promotion_code=promotion_code,
+            url=session.url,
+            expires_at=session.expires_at,
+        )
+    )
+
+
+def close_checkout(tx: Connection, session_id: str, state: str) -> None:
+    """The page's address goes: it is of no use any more."""
+    tx.execute(
+        update(checkouts)
+        .where(checkouts.c.stripe_session_id == session_id)
+        .values(state=state, url=None)
+    )
+
+
+def replace_subscriptions(
+    tx: Connection, user_id: uuid.UUID, found: Sequence[tuple[PaidSubscription, str | None]]
+) -> None:
+    """Makes the rows say what the provider says. `found` pairs each subscription with its plan code."""
+    for subscription, plan in found:
+        values = {
+            "user_id": user_id,
+            "plan": plan,
+            "price_id": subscription.price_id,
+            "status": subscription.status,
+            "paused": subscription.paused,
+            "cancel_at_period_end": subscription.cancel_at_period_end,
+            "cancel_at": subscription.cancel_at,
+            "current_period_end": subscription.current_period_end,
+            "trial_end": subscription.trial_end,
+            "payment_missed_at": subscription.payment_missed_at,
+            "created_at": subscription.created_at,
+            "synced_at": func.now(),
+        }
+        tx.execute(
+            upsert(subscriptions)
+            .values(stripe_id=subscription.id, **values)
+            .on_conflict_do_update(index_elements=[subscriptions.c.stripe_id], set_=values)
+        )
+
+
+def subscriptions_of(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
+    """Newest first."""
+    return list(
+        tx.execute(
+            select(subscriptions)
+            .where(subscriptions.c.user_id == user_id)
+            .order_by(subscriptions.c.created_at.desc(), subscriptions.c.stripe_id.desc())
+        )
+    )
+
+
+def entitlement_of(tx: Connection, user_id: uuid.UUID) -> Row[Any] | None:
+    return tx.execute(select(entitlements).where(entitlements.c.user_id == user_id)).first()
+
+
+def keep_entitlement(tx: Connection, user_id: uuid.UUID, found: Entitlement, *, deleted: bool) -> bool:
+    """Keeps the account's entitlement; True where it differs from the one before."""
+    before = entitlement_of(tx, user_id)
+    values = {
+        "plan": found.plan,
+        "level": found.level,
+        "streams": found.streams,
+        "reason": found.reason,
+        "until": found.until,
+    }
+    tx.execute(
+        update(billing_accounts)
+        .where(billing_accounts.c.user_id == user_id)
+        .values(synced_at=func.now(), customer_deleted=deleted)
+    )
+    if before is not None and {key: getattr(before, key) for key in values} == values:
+        return False
+    values["updated_at"] = func.now()
+    tx.execute(
+        upsert(entitlements)
+        .values(user_id=user_id, **values)
+        .on_conflict_do_update(index_elements=[entitlements.c.user_id], set_=values)
+    )
+    return True
+
+
+def record(tx: Connection, kind: str, user_id: uuid.UUID, actor: str, detail: dict[str, Any]) -> None:
+    """A line of the audit log."""
+    tx.execute(insert(audit_log).values(kind=kind, user_id=user_id, actor=actor, detail=detail))
+
+
+# -- the inbox ----------------------------------------------------------------------------------------
+
+
+def receive_event(
+    tx: Connection,
+    *,
+    event_id: str,
+    type_: str,
+    object_id: str | None,
+    customer_id: str | None,
+    wanted: bool,
+) -> int | None:
+    """Keeps an event.
+
+    Returns:
+        The enqueue number for its task, also when the event came before but is not processed yet; None
+        where there is nothing to do.
+    """
+    now = func.now()
+    statement = upsert(inbox).values(
+        event_id=event_id,
+        type=type_,
+        object_id=object_id,
+        customer_id=customer_id,
+        state="received" if wanted else "ignored",
+        enqueues=1 if wanted else 0,
+        processed_at=None if wanted else now,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=[inbox.c.event_id],
+        set_={"enqueues": inbox.c.enqueues + 1, "enqueued_at": now},
+        where=inbox.c.state == "received",
+    )
+    row = tx.execute(statement.returning(inbox.c.enqueues, inbox.c.state)).first()
+    return row.enqueues if row is not None and row.state == "received" else None
+
+
+def lock_event(tx: Connection, event_id: str) -> Row[Any] | None:
+    """The event's row if it still waits, locked; None if it was dealt with."""
+    return tx.execute(
+        select(inbox)
+        .where(inbox.c.event_id == event_id, inbox.c.state == "received")
+        .with_for_update()
+    ).first()
+
+
+def settle_event(tx: Connection, event_id: str, state: str) -> None:
+    tx.execute(
+        update(inbox)
+        .where(inbox.c.event_id == event_id)
+        .values(state=state, processed_at=func.now(), attempts=inbox.c.attempts + 1, last_error=None)
+    )
+
+
+def note_failure(tx: Connection, event_id: str, error: str) -> None:
+    tx.execute(
+        update(inbox)
+        .where(inbox.c.event_id == event_id, inbox.c.state == "received")
+        .values(attempts=inbox.c.attempts + 1, last_error=error[:500])
+    )
+
+
+def take_left_events(tx: Connection, *, older: timedelta, limit: int) -> list[tuple[str, int]]:
+    """Events whose task seems lost, oldest first, each with its next enqueue number.
+
+    Rows another reconcile or a running task holds are left to it.
+    """
+    left = (
+        select(inbox.c.event_id)
+        .where(inbox.c.state == "received", inbox.c.enqueued_at < func.now() - older)
+        .order_by(inbox.c.enqueued_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = tx.execute(
+        update(inbox)
+        .where(inbox.c.event_id.in_(left.scalar_subquery()))
+        .values(enqueues=inbox.c.enqueues + 1, enqueued_at=func.now())
+        .returning(inbox.c.event_id, inbox.c.enqueues)
+    )
+    return [(row.event_id, row.enqueues) for row in rows]

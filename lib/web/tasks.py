@@ -1,0 +1,59 @@
+"""process-task and reconcile: work that machines ask for.
+
+Both take a map from kind to handler, built in their main.py from the domains' services.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lib.errors import FieldError, InvalidRequestError
+from lib.web.bodies import Body
+from lib.web.operation import Answer, Call, Operation, Who
+
+
+class TaskBody(Body):
+    kind: str
+    body: dict[str, str]
+
+
+class NoBody(Body):
+    """`{}` or nothing."""
+
+
+PROCESS_TASK = Operation(
+    function="process-task",
+    method="POST",
+    tag="Machines",
+    summary="A task from the queue",
+    who=Who.SERVICE,
+    body=TaskBody,
+    answers={204: None},
+)
+RECONCILE = Operation(
+    function="reconcile",
+    method="POST",
+    tag="Machines",
+    summary="Find what was left undone, and see to it",
+    who=Who.SERVICE,
+    body=NoBody,
+    answers={200: "lib.web.answers:ReconcileAnswer"},
+)
+
+Task = Callable[[dict[str, Any]], None]
+Reconciliation = Callable[[], Mapping[str, int]]
+
+
+def process_task(kinds: Mapping[str, Task], call: Call) -> Answer:
+    body: TaskBody = call.body
+    call.notes["task"] = body.kind
+    handler = kinds.get(body.kind)
+    if handler is None:
+        raise InvalidRequestError(errors=[FieldError("kind", "unknown_kind", "There is no such task")])
+    handler(body.body)
+    return Answer(204)
+
+
+def reconcile(parts: Mapping[str, Reconciliation], call: Call) -> Answer:
+    found = {name: dict(part()) for name, part in parts.items()}
+    call.notes["found"] = found
+    return Answer(200, {"found": found})
