@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from infra.local.dispatcher import Dispatcher
@@ -48,8 +48,6 @@ def create_app(state: State, deliveries: Deliveries, dispatcher: Dispatcher) -> 
     """The page and its script, to be mounted at `/sandbox`."""
 
     async def page(request: Request) -> Response:
-        if request.url.path == "/sandbox":
-            return RedirectResponse("/sandbox/")
         parts = [_control(), _deliveries(deliveries), _tasks(dispatcher)]
         parts += [_kind(state.all(kind), title, fields) for kind, title, fields in KINDS]
         return HTMLResponse(
@@ -60,7 +58,7 @@ def create_app(state: State, deliveries: Deliveries, dispatcher: Dispatcher) -> 
     async def script(request: Request) -> Response:
         return FileResponse(SCRIPT, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
-    return Starlette(routes=[Route("/index.js", script), Route("/", page), Route("", page)])
+    return Starlette(routes=[Route("/index.js", script), Route("/", page)])
 
 
 _PAGE = """<!doctype html>
