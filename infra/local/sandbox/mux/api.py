@@ -93,12 +93,13 @@ def create_app(
         Route("/deliveries/{delivery_id}/redeliver", _guarded(redeliver), methods=["POST"]),
     ]
     viewers = [
-        Route("/stream/{playback_id}.m3u8", _for_viewers(stream.multivariant)),
-        Route("/stream/{playback_id}/{name}", _for_viewers(stream.child)),
-        Route("/image/{playback_id}/{name}", _for_viewers(stream.image)),
+        Route(path, _for_viewers(endpoint), methods=["GET", "OPTIONS"])
+        for path, endpoint in (
+            ("/stream/{playback_id}.m3u8", stream.multivariant),
+            ("/stream/{playback_id}/{name}", stream.child),
+            ("/image/{playback_id}/{name}", stream.image),
+        )
     ]
-    for route in viewers:
-        route.methods = {"GET", "HEAD", "OPTIONS"}
     return Starlette(
         routes=[*api.routes(), *direct.routes(), *viewers, *own],
         exception_handlers={HTTPException: _unrouted},
