@@ -1,0 +1,180 @@
+"""get-playback: may this person watch this film now? If so, signed URLs; one question to the database.
+
+No model library is imported here: this function has no body, and its cold start is the viewer's wait.
+"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from lib.config import PlaybackSettings
+from lib.database.engine import Database
+from lib.errors import (
+    FieldError,
+    InvalidRequestError,
+    InvalidTokenError,
+    PlanUpgradeRequiredError,
+    Refusal,
+    SubscriptionRequiredError,
+    TooManyStreamsError,
+    VideoNotFoundError,
+    VideoNotReadyError,
+)
+from lib.video.ports import PlaybackSigner
+from lib.web.operation import Answer, Call, Operation, Query, Who, rfc3339
+from lib.web.ports import Claims, Clock
+
+# Somebody pauses, seeks back, watches the credits.
+SLACK = timedelta(minutes=30)
+
+_OPEN_PLAYBACK = """
+    SELECT * FROM open_playback(
+        CAST(:session_id AS uuid), CAST(:user_id AS uuid), CAST(:video_id AS uuid),
+        CAST(:takeover AS uuid), CAST(:lease_seconds AS integer))
+"""
+
+_WHY_NOT = {
+    "none": "This account has no subscription",
+    "expired": "The subscription has ended",
+    "canceled": "The subscription was canceled",
+    "payment_failed": "The last payment failed: update the payment method",
+    "paused": "The subscription is paused",
+    "refunded": "The payment was refunded",
+    "disputed": "The payment was disputed",
+}
+
+_REFUSALS: dict[str, type[Refusal]] = {
+    "invalid_token": InvalidTokenError,
+    "video_not_found": VideoNotFoundError,
+    "plan_upgrade_required": PlanUpgradeRequiredError,
+    "video_not_ready": VideoNotReadyError,
+}
+
+GET_PLAYBACK = Operation(
+    function="get-playback",
+    method="GET",
+    tag="Video",
+    summary="Signed URLs to watch a video",
+    who=Who.TOKEN,
+    query=(
+        Query("video_id", "The video to watch", required=True),
+        Query("takeover", "A playback session of the same account to end first"),
+    ),
+    answers={200: "lib.video.answers:PlaybackAnswer"},
+    refusals=(
+        SubscriptionRequiredError,
+        PlanUpgradeRequiredError,
+        VideoNotFoundError,
+        VideoNotReadyError,
+        TooManyStreamsError,
+    ),
+)
+
+
+class Playback:
+    """Opens playback sessions.
+
+    Args:
+        signers: provider -> signer; a video's own provider counts.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signers: Mapping[str, PlaybackSigner],
+        clock: Clock,
+        settings: PlaybackSettings,
+    ) -> None:
+        self._database = database
+        self._signers = signers
+        self._clock = clock
+        self._settings = settings
+
+    def open(self, claims: Claims, video_id: uuid.UUID | None, takeover: uuid.UUID | None) -> dict[str, Any]:
+        """The answer's body.
+
+        Args:
+            video_id: None where what was asked for is no UUID, hence no video.
+
+        Raises:
+            InvalidTokenError, SubscriptionRequiredError, PlanUpgradeRequiredError, VideoNotFoundError,
+            VideoNotReadyError, TooManyStreamsError: see the contract.
+        """
+        found = self._database.read(
+            _OPEN_PLAYBACK,
+            session_id=claims.session_id,
+            user_id=claims.user_id,
+            video_id=video_id,
+            takeover=takeover,
+            lease_seconds=self._settings.lease_seconds,
+        )
+        if found is None:
+            raise VideoNotFoundError
+        if found["outcome"] != "allowed":
+            raise _refusal(found, self._settings.lease_seconds)
+        return self._answer(video_id, found)
+
+    def _answer(self, video_id: uuid.UUID | None, found: Mapping[str, Any]) -> dict[str, Any]:
+        now = self._clock.now()
+        # What remains of the film plus slack; never past the right to watch it, nor the limit.
+        remaining = timedelta(seconds=max(0.0, found["duration"] - found["position"]))
+        life = min(remaining + SLACK, timedelta(seconds=self._settings.max_seconds))
+        if found["until"] is not None:
+            life = min(life, found["until"] - now)
+        expires_at = now + life
+        trace = str(found["playback_session_id"])
+        signed = self._signers[found["provider"]].sign(
+            found["playback_id"], expires_at=expires_at, trace=trace
+        )
+        return {
+            "video_id": str(video_id),
+            "session_id": trace,
+            "provider": found["provider"],
+            "playback_id": found["playback_id"],
+            "playback_url": signed.playback_url,
+            "tokens": {
+                "playback": signed.playback_token,
+                "thumbnail": signed.thumbnail_token,
+                "storyboard": signed.storyboard_token,
+            },
+            "thumbnail_url": signed.thumbnail_url,
+            "storyboard_url": signed.storyboard_url,
+            "expires_at": rfc3339(expires_at),
+            # Early enough that a client on a train has several tries left.
+            "refresh_after": rfc3339(now + life * 0.8),
+            "position": found["position"],
+            "entitlement": {
+                "plan": found["plan"],
+                "reason": found["reason"],
+                "until": rfc3339(found["until"]),
+            },
+        }
+
+
+def _refusal(found: Mapping[str, Any], lease_seconds: int) -> Refusal:
+    outcome = found["outcome"]
+    if outcome == "subscription_required":
+        return SubscriptionRequiredError(_WHY_NOT.get(found["reason"]), extra={"reason": found["reason"]})
+    if outcome == "too_many_streams":
+        return TooManyStreamsError(retry_after=lease_seconds, extra={"playing": found["playing"]})
+    return _REFUSALS[outcome]()
+
+
+def get_playback(playback: Playback, call: Call) -> Answer:
+    if call.claims is None:
+        raise InvalidTokenError
+    asked = call.query.get("video_id", "")
+    if not asked:
+        raise InvalidRequestError(errors=[FieldError("video_id", "required", "Field required")])
+    body = playback.open(call.claims, as_uuid(asked), as_uuid(call.query.get("takeover", "")))
+    call.notes["video_id"] = body["video_id"]
+    return Answer(200, body, private=True)
+
+
+def as_uuid(text: str) -> uuid.UUID | None:
+    """The id, or None: a malformed id is the id of nothing."""
+    try:
+        return uuid.UUID(text) if len(text) == 36 else None
+    except ValueError:
+        return None
