@@ -5,6 +5,7 @@ Both forms of event are read: snapshots (`object: event`) and thin ones (`v2.cor
 
 import hashlib
 import json
+from datetime import timedelta
 from typing import Any
 
 from lib.billing import store
@@ -16,6 +17,9 @@ from lib.web.ports import Clock, Task, Tasks
 from lib.web.signatures import verify
 
 STRIPE_EVENT = "stripe-event"
+# A task that was not done in this time is taken to be lost.
+LEFT_AFTER = timedelta(seconds=30)
+LEFT_AT_ONCE = 500
 
 # What can change who may watch. Others are kept and acknowledged.
 WANTED = frozenset(
@@ -132,3 +136,18 @@ def _text(value: Any) -> str | None:
 def stripe_webhook(inbox: StripeInbox, call: Call) -> Answer:
     call.notes["event_id"] = inbox.receive(call.raw, call.headers.get("Stripe-Signature", ""))
     return Answer(200, {"received": True})
+
+
+class LeftEvents:
+    """Finds events whose task was lost, and enqueues them again: reconcile's work for billing."""
+
+    def __init__(self, database: Database, tasks: Tasks) -> None:
+        self._database = database
+        self._tasks = tasks
+
+    def reconcile(self) -> dict[str, int]:
+        """How many were left, and how many the queue took."""
+        with self._database.transaction() as tx:
+            left = store.take_left_events(tx, older=LEFT_AFTER, limit=LEFT_AT_ONCE)
+        taken = sum(enqueue_event(self._tasks, event_id, number) for event_id, number in left)
+        return {"events_left": len(left), "events_enqueued": taken}

@@ -2,24 +2,20 @@
 
 import hashlib
 import uuid
-from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from lib.billing import entitlement, store
 from lib.billing.entitlement import KNOWN_STATUSES, LIVE_STATUSES
-from lib.billing.events import enqueue_event
+from lib.billing.membership import AccountMembership
 from lib.billing.ports import CheckoutSession, Payments
 from lib.config import AccessSettings, Plan
 from lib.database.engine import Database
 from lib.errors import AlreadySubscribedError, NotFoundError, UnknownPlanError
 from lib.web import log
 from lib.web.operation import rfc3339
-from lib.web.ports import Clock, Tasks
-
-LEFT_AFTER = timedelta(seconds=30)
-LEFT_AT_ONCE = 500
+from lib.web.ports import Clock
 
 
 class Sync:
@@ -89,7 +85,7 @@ class Checkouts:
         payments: Payments,
         sync: Sync,
         plans: tuple[Plan, ...],
-        membership: "AccountMembership",
+        membership: AccountMembership,
     ) -> None:
         self._database = database
         self._payments = payments
@@ -191,50 +187,6 @@ class Checkouts:
             return self._membership.of(tx, user_id, role)
 
 
-class AccountMembership:
-    """What an account has, as the contract writes it. Reads only our own rows."""
-
-    def __init__(self, clock: Clock, plans: tuple[Plan, ...]) -> None:
-        self._clock = clock
-        # Staff may watch everything, and a level is what the answer has to say so with.
-        self._staff_level = max(plan.level for plan in plans)
-
-    def of(
-        self, tx: Connection, user_id: uuid.UUID, role: str
-    ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """`subscription` or None, and `entitlement`."""
-        rows = store.subscriptions_of(tx, user_id)
-        live = [row for row in rows if row.status in LIVE_STATUSES]
-        shown = (live or rows or [None])[0]
-        subscription = shown and {
-            "plan": shown.plan,
-            "status": shown.status,
-            "current_period_end": rfc3339(shown.current_period_end),
-            "cancel_at_period_end": shown.cancel_at_period_end,
-            "trial_end": rfc3339(shown.trial_end),
-        }
-        found = store.entitlement_of(tx, user_id)
-        return subscription, self._entitlement(found, role, self._clock.now())
-
-    def _entitlement(self, row: Row[Any] | None, role: str, now: datetime) -> dict[str, Any]:
-        plan, level, reason, until = (row.plan, row.level, row.reason, row.until) if row else _NOTHING
-        if until is not None and until <= now:
-            plan, level, until = None, 0, None
-            reason = "payment_failed" if reason == "grace" else "expired"
-        if role == "admin":
-            plan, level, reason, until = None, self._staff_level, "staff", None
-        return {
-            "active": level > 0,
-            "plan": plan,
-            "level": level,
-            "reason": reason,
-            "until": rfc3339(until),
-        }
-
-
-_NOTHING = (None, 0, "none", None)
-
-
 class StripeEvents:
     """Deals with events that were received: process-task's work for billing."""
 
@@ -268,18 +220,3 @@ class StripeEvents:
             with self._database.transaction() as tx:
                 store.note_failure(tx, event_id, type(error).__name__)
             raise
-
-
-class LeftEvents:
-    """Finds events whose task was lost, and enqueues them again: reconcile's work for billing."""
-
-    def __init__(self, database: Database, tasks: Tasks) -> None:
-        self._database = database
-        self._tasks = tasks
-
-    def reconcile(self) -> dict[str, int]:
-        """How many were left, and how many the queue took."""
-        with self._database.transaction() as tx:
-            left = store.take_left_events(tx, older=LEFT_AFTER, limit=LEFT_AT_ONCE)
-        taken = sum(enqueue_event(self._tasks, event_id, number) for event_id, number in left)
-        return {"events_left": len(left), "events_enqueued": taken}

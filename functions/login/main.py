@@ -1,0 +1,24 @@
+"""login: email and password for access and refresh tokens."""
+
+import os
+from functools import partial
+
+from lib.accounts import endpoints
+from lib.accounts.service import Accounts
+from lib.adapters.argon2_hasher import Argon2Hasher
+from lib.adapters.jwt_tokens import JwtTokens
+from lib.config import Environment
+from lib.database.engine import Database
+from lib.web.function import serve
+from lib.web.ports import SystemClock
+
+env = Environment(os.environ)
+settings = env.accounts()
+accounts = Accounts(
+    Database(env.database()),
+    Argon2Hasher(settings.hashing_slots),
+    JwtTokens(env.tokens()),
+    SystemClock(),
+    settings,
+)
+login = serve([(endpoints.LOGIN, partial(endpoints.login, accounts))], env.web())

@@ -1,0 +1,23 @@
+"""process-task: what the queue brings, done in one transaction each."""
+
+import os
+from functools import partial
+
+from lib.adapters.oidc_callers import OidcCallers
+from lib.adapters.stripe_payments import StripePayments
+from lib.billing.events import STRIPE_EVENT
+from lib.billing.service import StripeEvents, Sync
+from lib.config import Environment
+from lib.database.engine import Database
+from lib.web import tasks
+from lib.web.function import serve
+from lib.web.ports import SystemClock
+
+env = Environment(os.environ)
+sync = Sync(StripePayments(env.stripe(), env.app_url()), env.plans(), env.access(), SystemClock())
+kinds = {STRIPE_EVENT: StripeEvents(Database(env.database()), sync).process}
+process_task = serve(
+    [(tasks.PROCESS_TASK, partial(tasks.process_task, kinds))],
+    env.web(),
+    services=OidcCallers(env.task_callers()),
+)

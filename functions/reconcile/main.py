@@ -1,0 +1,20 @@
+"""reconcile: on a schedule, what was left undone."""
+
+import os
+from functools import partial
+
+from lib.adapters.oidc_callers import OidcCallers
+from lib.adapters.task_queue import task_queue
+from lib.billing.events import LeftEvents
+from lib.config import Environment
+from lib.database.engine import Database
+from lib.web import tasks
+from lib.web.function import serve
+
+env = Environment(os.environ)
+parts = {"billing": LeftEvents(Database(env.database()), task_queue(env.tasks())).reconcile}
+reconcile = serve(
+    [(tasks.RECONCILE, partial(tasks.reconcile, parts))],
+    env.web(),
+    services=OidcCallers(env.scheduler_callers()),
+)

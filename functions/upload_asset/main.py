@@ -1,0 +1,24 @@
+"""upload-asset: an admin announces a film."""
+
+import os
+from functools import partial
+
+from lib.accounts.store import StoredSessions
+from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.mux_videos import MuxVideos
+from lib.config import Environment
+from lib.database.engine import Database
+from lib.video import uploads
+from lib.web.function import serve
+from lib.web.idempotency import IdempotentAnswers
+
+env = Environment(os.environ)
+database = Database(env.database())
+places = uploads.Uploads(database, {"mux": MuxVideos(env.mux(), env.app_url())}, env.video_provider())
+upload_asset = serve(
+    [(uploads.UPLOAD_ASSET, partial(uploads.upload_asset, places))],
+    env.web(),
+    tokens=JwtTokens(env.tokens()),
+    sessions=StoredSessions(database),
+    idempotency=IdempotentAnswers(database),
+)

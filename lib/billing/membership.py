@@ -1,0 +1,57 @@
+"""What an account has, in the contract's words. Reads our own rows, needs no payment provider."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from lib.billing import store
+from lib.billing.entitlement import LIVE_STATUSES
+from lib.config import Plan
+from lib.web.operation import rfc3339
+from lib.web.ports import Clock
+
+_NOTHING = (None, 0, "none", None)
+
+
+class AccountMembership:
+    """What an account has, as the contract writes it. Reads only our own rows."""
+
+    def __init__(self, clock: Clock, plans: tuple[Plan, ...]) -> None:
+        self._clock = clock
+        # Staff may watch everything, and a level is what the answer has to say so with.
+        self._staff_level = max(plan.level for plan in plans)
+
+    def of(
+        self, tx: Connection, user_id: uuid.UUID, role: str
+    ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """`subscription` or None, and `entitlement`."""
+        rows = store.subscriptions_of(tx, user_id)
+        live = [row for row in rows if row.status in LIVE_STATUSES]
+        shown = (live or rows or [None])[0]
+        subscription = shown and {
+            "plan": shown.plan,
+            "status": shown.status,
+            "current_period_end": rfc3339(shown.current_period_end),
+            "cancel_at_period_end": shown.cancel_at_period_end,
+            "trial_end": rfc3339(shown.trial_end),
+        }
+        found = store.entitlement_of(tx, user_id)
+        return subscription, self._entitlement(found, role, self._clock.now())
+
+    def _entitlement(self, row: Row[Any] | None, role: str, now: datetime) -> dict[str, Any]:
+        plan, level, reason, until = (row.plan, row.level, row.reason, row.until) if row else _NOTHING
+        if until is not None and until <= now:
+            plan, level, until = None, 0, None
+            reason = "payment_failed" if reason == "grace" else "expired"
+        if role == "admin":
+            plan, level, reason, until = None, self._staff_level, "staff", None
+        return {
+            "active": level > 0,
+            "plan": plan,
+            "level": level,
+            "reason": reason,
+            "until": rfc3339(until),
+        }
+
