@@ -41,6 +41,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 def banner(stack: Stack) -> str:
     """What there is to see and how to get in."""
     url = stack.base_url
+    film = "\n  The sample film is being made; a line will tell when it can be watched.\n"
     return f"""
   Streamly is running.
 
@@ -53,7 +54,7 @@ def banner(stack: Stack) -> str:
     data, logs      {_short(stack.data_dir)}, {_short(stack.data_dir / "logs")}
 
   Ctrl-C stops everything; the data stay (`make clean` forgets them).
-"""
+{film if stack.film_is_loading else ""}"""
 
 
 def _short(path: Path) -> str:
@@ -79,7 +80,6 @@ def main() -> int:
             raise StartError(f"PORT should be a number from 1 to 65535, not {port!r}")
         data_dir = Path(settings.get("STREAMLY_LOCAL_DIR") or REPOSITORY / ".local")
         stack = Stack(data_dir, int(port), overrides=settings, say=_say)
-        _say("Starting (the first time takes a few seconds more) …")
         stack.start()
         _say(banner(stack))
         while not ended.wait(1):

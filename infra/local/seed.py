@@ -15,10 +15,16 @@ from infra.local.settings import write_private
 TITLE = "Sample film"
 DESCRIPTION = "A few seconds of moving colours and a tone, to see and hear that everything works."
 READY_SECONDS = 180
+_NOTES = "sample-film.json"
 
 
 class SeedError(RuntimeError):
     """The film is not there; the message says why."""
+
+
+def is_loaded(data_dir: Path) -> bool:
+    """Whether the film has been loaded into this installation, even if it has been deleted since."""
+    return bool(_read_notes(data_dir).get("listed"))
 
 
 def load_film(base_url: str, email: str, password: str, data_dir: Path) -> str | None:
@@ -34,8 +40,7 @@ def load_film(base_url: str, email: str, password: str, data_dir: Path) -> str |
         SeedError: A step was refused, or it took longer than three minutes.
         httpx.HTTPError: The API did not answer.
     """
-    notes_path = data_dir / "sample-film.json"
-    notes: dict[str, Any] = json.loads(notes_path.read_text()) if notes_path.exists() else {}
+    notes_path, notes = data_dir / _NOTES, _read_notes(data_dir)
     if notes.get("listed"):
         return None
     with httpx.Client(base_url=base_url, timeout=30, trust_env=False) as client:
@@ -56,6 +61,11 @@ def load_film(base_url: str, email: str, password: str, data_dir: Path) -> str |
         _await_listed(client, notes["video_id"])
     write_private(notes_path, json.dumps({"video_id": notes["video_id"], "sent": True, "listed": True}))
     return str(notes["video_id"])
+
+
+def _read_notes(data_dir: Path) -> dict[str, Any]:
+    path = data_dir / _NOTES
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _open_upload(client: httpx.Client, email: str, password: str) -> dict[str, Any]:

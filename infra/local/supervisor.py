@@ -1,5 +1,6 @@
 """All of Streamly on one machine: started in order, kept running, ended without a trace."""
 
+import errno
 import os
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ from infra.local.children import Child
 from infra.local.gateway import loopback_sockets
 from infra.local.postgres import EmbeddedPostgres, PostgresError
 from infra.local.processes import FolderLock, free_port
+from infra.local.seed import is_loaded
 from infra.local.settings import LocalSettings, write_private
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -76,7 +78,7 @@ class Stack:
         self.postgres: EmbeddedPostgres | None = None
         self._overrides = dict(overrides or {})
         self._durable = durable
-        self._film = film
+        self._wants_film = film
         self._say = say
         self._lock = FolderLock(self.data_dir / "run.lock")
         self._stopping = threading.Event()
@@ -89,6 +91,11 @@ class Stack:
         if self.postgres is not None:
             running = {"postgres": self.postgres.process, **running}
         return {name: process for name, process in running.items() if process is not None}
+
+    @property
+    def film_is_loading(self) -> bool:
+        """Whether the sample film is wanted and not there yet."""
+        return self._wants_film and not is_loaded(self.data_dir)
 
     def start(self) -> None:
         """Start everything and wait until it answers, at most about two minutes.
@@ -147,6 +154,7 @@ class Stack:
         password = self._overrides.get("ADMIN_PASSWORD")
         self.settings = replace(settings, admin_password=password) if password else settings
         self._check_port()
+        self._say("Starting …")
         (self.data_dir / "logs").mkdir(exist_ok=True)
         self._start_database()
         self._run_to_end("migrations", MIGRATE, {"DATABASE_URL": self.database_url})
@@ -165,9 +173,8 @@ class Stack:
         try:
             sockets = loopback_sockets(self.port)
         except OSError as error:
-            raise StartError(
-                f"port {self.port} is taken ({error.strerror}); choose another: make run PORT={self.port + 1}"
-            ) from None
+            why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+            raise StartError(f"port {self.port} {why}; choose another: make run PORT=8001") from None
         for bound in sockets:
             bound.close()
 
@@ -276,7 +283,7 @@ class Stack:
     def _watch(self) -> None:
         """Start again what ends by itself, sooner if it had run well; tell what goes wrong; load the film."""
         keepers = [_Keeper(name, self._starter(name)) for name in self.processes]
-        film = _Film(self) if self._film else None
+        film = _Film(self) if self.film_is_loading else None
         while not self._stopping.wait(0.2):
             for keeper in keepers:
                 process = self.processes.get(keeper.name)
