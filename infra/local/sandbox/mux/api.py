@@ -6,6 +6,7 @@ import binascii
 import hmac
 import json
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from infra.local.sandbox.mux import parameters
 from infra.local.sandbox.mux.assets import Assets
 from infra.local.sandbox.mux.events import CHANNEL, Events
 from infra.local.sandbox.mux.ingest import Ingest
-from infra.local.sandbox.mux.refusals import MuxRefusal, invalid_parameters, not_found
+from infra.local.sandbox.mux.refusals import MuxError, invalid_parameters, not_found
 from infra.local.sandbox.mux.stream import ChildUrls, Stream
 from infra.local.sandbox.mux.tokens import SigningKeys
 from infra.local.sandbox.mux.uploads import ContentRange, Progress, Uploads, range_header
@@ -72,6 +73,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(ingest.run()), asyncio.create_task(uploads.expire())]
+        for task in tasks:
+            task.add_done_callback(_never_ends)
         try:
             yield
         finally:
@@ -160,7 +163,7 @@ class _Api:
             except (binascii.Error, ValueError):
                 given = b""
             if scheme.lower() != "basic" or not hmac.compare_digest(given, self._credentials):
-                raise MuxRefusal(401, "unauthorized", "Unauthorized request")
+                raise MuxError(401, "unauthorized", "Unauthorized request")
             method = "GET" if request.method == "HEAD" else request.method
             return await endpoints[method](request)
 
@@ -262,7 +265,7 @@ class _DirectUpload:
                 response = Response(status_code=200)
             else:
                 response = await self._put(request, upload)
-        except MuxRefusal as refusal:
+        except MuxError as refusal:
             response = refusal.response()
         response.headers.update(_cors(request, upload.get("cors_origin")))
         return response
@@ -310,11 +313,11 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except MuxRefusal as refusal:
+        except MuxError as refusal:
             return refusal.response()
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
-            return MuxRefusal(500, "internal_error", "An internal error occurred.").response()
+            return MuxError(500, "internal_error", "An internal error occurred.").response()
 
     return guarded
 
@@ -344,9 +347,7 @@ def _for_viewers(endpoint: Endpoint) -> Endpoint:
 
 async def _unrouted(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code != 404:
-        return MuxRefusal(
-            error.status_code, "invalid_request", error.detail, headers=error.headers
-        ).response()
+        return MuxError(error.status_code, "invalid_request", error.detail, headers=error.headers).response()
     return not_found().response()
 
 
@@ -355,7 +356,7 @@ async def _json_object(request: Request) -> dict[str, Any]:
     async for piece in request.stream():
         body += piece
         if len(body) > _MOST_BODY_BYTES:
-            raise MuxRefusal(413, "too_large", f"A body has at most {_MOST_BODY_BYTES} bytes.")
+            raise MuxError(413, "too_large", f"A body has at most {_MOST_BODY_BYTES} bytes.")
     try:
         parsed = json.loads(body)
     except ValueError as error:
@@ -363,6 +364,13 @@ async def _json_object(request: Request) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise invalid_parameters("the body is not a JSON object")
     return parsed
+
+
+def _never_ends(task: asyncio.Task[None]) -> None:
+    """A stand-in without its loops is no use: the process ends, and whoever watches it starts another."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("a background loop failed", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _data(data: object, status: int = 200) -> Response:

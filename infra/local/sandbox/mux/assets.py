@@ -78,7 +78,7 @@ class Assets:
         """The asset as the API shows it.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         asset = self._state.get(_ASSET, asset_id)
         if asset is None:
@@ -97,7 +97,7 @@ class Assets:
         """Change `passthrough`, `meta` or both; the parts of `meta` not named stay.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         asset = self.get(asset_id)
         meta = asset.get("meta", {}) | changes.get("meta", {})
@@ -121,7 +121,7 @@ class Assets:
         """Forget the asset, its playback ids and its files.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         asset = self.get(asset_id)
         with self._state.transaction():
@@ -135,7 +135,7 @@ class Assets:
         """A further playback id `{id, policy}`.
 
         Raises:
-            MuxRefusal: 404; 400 when there are too many.
+            MuxError: 404; 400 when there are too many.
         """
         asset = self.get(asset_id)
         if len(asset["playback_ids"]) >= _MOST_PLAYBACK_IDS:
@@ -150,7 +150,7 @@ class Assets:
         """One playback id `{id, policy}` of the asset.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         for each in self.get(asset_id)["playback_ids"]:
             if each["id"] == playback_id:
@@ -161,7 +161,7 @@ class Assets:
         """Take a playback id away; what was signed for it dies with it.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         self.playback_id(asset_id, playback_id)
         asset = self.get(asset_id)
@@ -174,7 +174,7 @@ class Assets:
         """What a playback id leads to.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         found = self._state.get(_PLAYBACK_ID, playback_id)
         if found is None:

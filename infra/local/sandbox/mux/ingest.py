@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from infra.local.sandbox.mux.assets import Assets
-from infra.local.sandbox.mux.refusals import MuxRefusal
+from infra.local.sandbox.mux.refusals import MuxError
 from infra.local.sandbox.mux.transcode import UnusableInputError, transcode
 from infra.local.sandbox.state import Document
 
@@ -63,7 +63,7 @@ class Ingest:
     async def _make(self, asset_id: str) -> None:
         try:
             asset = self._assets.get(asset_id)
-        except MuxRefusal:
+        except MuxError:
             return  # deleted while it waited
         if asset["status"] != "preparing":
             return

@@ -1,7 +1,7 @@
 """What Mux accepts in a request body, parameter by parameter; everything else is refused.
 
-The accepted names are those of the SDK's `CreateUploadRequest`, `CreateAssetRequest`, `UpdateAssetRequest` and
-`CreatePlaybackIDRequest`. A null counts as absent.
+The accepted names are those of the SDK's `CreateUploadRequest`, `CreateAssetRequest`, `UpdateAssetRequest`
+and `CreatePlaybackIDRequest`. A null counts as absent.
 """
 
 from collections.abc import Callable, Mapping
@@ -101,7 +101,7 @@ def checked(body: Body, accepted: Mapping[str, Check]) -> Body:
     """The body without its nulls.
 
     Raises:
-        MuxRefusal: 400, with a message for every parameter that is unknown or wrong.
+        MuxError: 400, with a message for every parameter that is unknown or wrong.
     """
     if problems := _problems(body, accepted):
         raise invalid_parameters(*problems)
@@ -112,7 +112,7 @@ def page(query: Mapping[str, str], accepted: set[str], default: int = 25) -> tup
     """`limit` and `page` of a list, both from 1 on.
 
     Raises:
-        MuxRefusal: 400, for a number out of bounds or a parameter not in `accepted`.
+        MuxError: 400, for a number out of bounds or a parameter not in `accepted`.
     """
     if unknown := set(query) - accepted - {"limit", "page"}:
         raise invalid_parameters(*(f"unknown parameter: {name}" for name in sorted(unknown)))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.responses import JSONResponse
 
 
-class MuxRefusal(Exception):
+class MuxError(Exception):
     """A request that Mux would refuse; becomes the answer with its `status`, `type` and `messages`."""
 
     def __init__(
@@ -24,18 +24,18 @@ class MuxRefusal(Exception):
         )
 
 
-def invalid_parameters(*messages: str) -> MuxRefusal:
+def invalid_parameters(*messages: str) -> MuxError:
     """400: something in the body, the query or a header is not what Mux takes."""
-    return MuxRefusal(400, "invalid_parameters", *messages)
+    return MuxError(400, "invalid_parameters", *messages)
 
 
-def not_found() -> MuxRefusal:
+def not_found() -> MuxError:
     """404, in Mux's own words."""
-    return MuxRefusal(
+    return MuxError(
         404, "not_found", "The requested resource either doesn't exist or you don't have access to it."
     )
 
 
-def forbidden(message: str) -> MuxRefusal:
+def forbidden(message: str) -> MuxError:
     """403: the URL carries no right to what it names."""
-    return MuxRefusal(403, "not_allowed", message)
+    return MuxError(403, "not_allowed", message)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from infra.local.sandbox.mux.assets import Assets, Playback
-from infra.local.sandbox.mux.refusals import MuxRefusal, forbidden, invalid_parameters, not_found
+from infra.local.sandbox.mux.refusals import MuxError, forbidden, invalid_parameters, not_found
 from infra.local.sandbox.mux.tokens import SigningKeys
 from infra.local.sandbox.mux.transcode import INIT, MULTIVARIANT, RENDITION, SEGMENT, TILE_COLUMNS, Media
 from infra.local.sandbox.state import State
@@ -61,7 +61,7 @@ class ChildUrls:
         """What a child URL still allows.
 
         Raises:
-            MuxRefusal: 403.
+            MuxError: 403.
         """
         query, path = request.query_params, request.path_params
         try:
@@ -189,7 +189,7 @@ class Stream:
 
     def _check_ready(self, playback: Playback) -> None:
         if playback.asset["status"] != "ready":
-            raise MuxRefusal(412, "invalid_state", f"The asset is {playback.asset['status']}, not ready.")
+            raise MuxError(412, "invalid_state", f"The asset is {playback.asset['status']}, not ready.")
 
 
 def _tiles(media: Media) -> list[tuple[float, int, int]]:

@@ -52,7 +52,7 @@ class SigningKeys:
         """One key `{id, created_at}`.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         key = self._state.get(_KIND, key_id)
         if key is None or key["deleted"]:
@@ -71,7 +71,7 @@ class SigningKeys:
         """End a key and everything signed with it.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         self.get(key_id)
         key = cast(Document, self._state.get(_KIND, key_id))
@@ -81,7 +81,7 @@ class SigningKeys:
         """The claims of a token that opens this playback id for this audience now.
 
         Raises:
-            MuxRefusal: 403, with the reason.
+            MuxError: 403, with the reason.
         """
         claims = self._signed_claims(token)
         if claims.get("sub") != playback_id:

@@ -1,12 +1,10 @@
 """One uploaded file made into HLS, thumbnails and a storyboard by ffmpeg."""
 
 import asyncio
-import ctypes
 import json
 import math
 import re
-import signal
-import sys
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,8 +24,11 @@ TILE_COLUMNS = 5
 # An upload is a stranger's file: only containers that hold their media themselves, none (HLS, concat, …) that
 # would make ffmpeg open other files or addresses.
 _CONTAINERS = "mov,matroska,mpegts,mpeg,avi,flv,ogg,asf,mxf,gxf,wtv,nut,3gp,h264,hevc"
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1
+# Below everything else, and (where Linux has the tool) not outliving us when we are killed the hard way.
+_RUN = (
+    *(("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()),
+    *("nice", "-n", "10", imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats", "-y"),
+)
 
 
 class UnusableInputError(Exception):
@@ -91,7 +92,7 @@ async def transcode(source: Path, folder: Path) -> Media:
 
 
 async def _probe(source: Path, folder: Path) -> tuple[float, bool]:
-    """Frame rate, and whether there is sound; ffprobe is not in the wheel, so ffmpeg's own account is read."""
+    """Frame rate, and whether there is sound, from ffmpeg's own account: the wheel has no ffprobe."""
     _, account = await _ffmpeg(_input(source), folder)
     videos = [
         line
@@ -174,16 +175,7 @@ async def _ffmpeg(arguments: Sequence[str], folder: Path) -> tuple[int, str]:
     said = folder / "ffmpeg.log"
     with said.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(
-                "nice",
-                "-n",
-                "10",
-                imageio_ffmpeg.get_ffmpeg_exe(),
-                "-nostdin",
-                "-hide_banner",
-                "-nostats",
-                "-y",
-            ),
+            *_RUN,
             *arguments,
             cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
@@ -191,7 +183,6 @@ async def _ffmpeg(arguments: Sequence[str], folder: Path) -> tuple[int, str]:
             stderr=log,
             # A Ctrl-C is for us alone: ffmpeg would end early and look as if the file were broken.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
         )
     try:
         async with asyncio.timeout(_SECONDS_ALLOWED):
@@ -205,12 +196,6 @@ async def _ffmpeg(arguments: Sequence[str], folder: Path) -> tuple[int, str]:
     text = _end_of(said)
     said.unlink()
     return code, text
-
-
-def _die_with_parent() -> None:
-    # Runs in the child. Without it ffmpeg would go on after we are killed the hard way.
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end_of(file: Path, most: int = 65536) -> str:

@@ -10,14 +10,12 @@ from infra.local.sandbox.mux.assets import Assets
 from infra.local.sandbox.mux.events import Events
 from infra.local.sandbox.mux.identifiers import new_id
 from infra.local.sandbox.mux.ingest import Ingest
-from infra.local.sandbox.mux.refusals import MuxRefusal, invalid_parameters, not_found
+from infra.local.sandbox.mux.refusals import MuxError, invalid_parameters, not_found
 from infra.local.sandbox.state import Document, State
 
 _UPLOAD = "mux.upload"
 _URL = "mux.upload_url"
-_PUBLIC = (
-    *("id", "status", "timeout", "url", "cors_origin", "new_asset_settings", "asset_id", "error", "test"),
-)
+_PUBLIC = ("id", "status", "timeout", "url", "cors_origin", "new_asset_settings", "asset_id", "test")
 _MOST_BYTES = 2 * 1024**3
 _SECONDS_BETWEEN_LOOKS = 5
 _CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d{1,15})-(?P<last>\d{1,15})|\*)/(?P<total>\d{1,15}|\*)")
@@ -36,7 +34,7 @@ class ContentRange:
         """Read the header.
 
         Raises:
-            MuxRefusal: 400.
+            MuxError: 400.
         """
         found = _CONTENT_RANGE.fullmatch(header)
         if found is None:
@@ -107,7 +105,7 @@ class Uploads:
         """The upload as the API shows it.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         return _public(self._current(upload_id))
 
@@ -119,11 +117,11 @@ class Uploads:
         """Close an upload that is still waiting.
 
         Raises:
-            MuxRefusal: 404; 403 when it is not waiting any more.
+            MuxError: 404; 403 when it is not waiting any more.
         """
         upload = self._current(upload_id)
         if upload["status"] != "waiting":
-            raise MuxRefusal(403, "invalid_state", f"The upload is {upload['status']}, not waiting.")
+            raise MuxError(403, "invalid_state", f"The upload is {upload['status']}, not waiting.")
         upload["status"] = "cancelled"
         self._save(upload, "video.upload.cancelled")
         self._drop_file(upload_id)
@@ -133,7 +131,7 @@ class Uploads:
         """The upload, with all that is known of it, whose URL ends in this secret.
 
         Raises:
-            MuxRefusal: 404.
+            MuxError: 404.
         """
         found = self._state.get(_URL, secret)
         if found is None:
@@ -151,7 +149,7 @@ class Uploads:
         """The answer to a status query; it also completes an upload whose last byte came just before a crash.
 
         Raises:
-            MuxRefusal: 400 for another total; 410 for an upload that is over without a file.
+            MuxError: 400 for another total; 410 for an upload that is over without a file.
         """
         if upload["status"] != "asset_created":
             self._check_open(upload)
@@ -173,7 +171,7 @@ class Uploads:
             body: The bytes.
 
         Raises:
-            MuxRefusal: 400 for lengths that do not fit, 409 for a finished upload, 410 for one that is over
+            MuxError: 400 for lengths that do not fit, 409 for a finished upload, 410 for one that is over
                 without a file, 413, 416 for a chunk beyond what is held, 503 while another PUT is under way.
         """
         whole = span is None
@@ -182,7 +180,7 @@ class Uploads:
             # The answer to the last chunk may have been lost, and the client sends it once more.
             if not whole and span.total == upload["total"] and span.last == upload["total"] - 1:
                 return Progress(upload["total"], True)
-            raise MuxRefusal(409, "conflict", "The upload is complete.")
+            raise MuxError(409, "conflict", "The upload is complete.")
         self._check_open(upload)
         if max(span.total or 0, span.last or 0) > _MOST_BYTES:
             raise _too_large()
@@ -216,7 +214,7 @@ class Uploads:
     ) -> None:
         first, held = span.first or 0, 0 if afresh else self._received(upload["id"])
         if first > held:
-            raise MuxRefusal(
+            raise MuxError(
                 416,
                 "invalid_range",
                 f"The chunk begins at byte {first}, but only {held} bytes are held.",
@@ -231,18 +229,16 @@ class Uploads:
             async for piece in body:
                 if position + len(piece) - first > most:
                     file.truncate(held)
-                    raise (
-                        _too_large()
-                        if size is None
-                        else invalid_parameters("the body is longer than Content-Range says")
-                    )
+                    if size is None:
+                        raise _too_large()
+                    raise invalid_parameters("the body is longer than Content-Range says")
                 # Bytes held already are skipped: a chunk is sent again when its answer was lost.
                 file.write(piece[max(0, held - position) :])
                 position += len(piece)
 
     def _alone(self, upload_id: str) -> "_Alone":
         if upload_id in self._writing:
-            raise MuxRefusal(
+            raise MuxError(
                 503, "unavailable", "Another PUT to this URL is under way.", headers={"Retry-After": "1"}
             )
         return _Alone(self._writing, upload_id)
@@ -272,7 +268,7 @@ class Uploads:
 
     def _check_open(self, upload: Document) -> None:
         if upload["status"] != "waiting":
-            raise MuxRefusal(410, "gone", f"The upload is {upload['status']}.")
+            raise MuxError(410, "gone", f"The upload is {upload['status']}.")
 
     def _check_total(self, upload: Document, span: ContentRange) -> None:
         if span.total is not None and upload["total"] not in (None, span.total):
@@ -314,5 +310,5 @@ def _public(upload: Document) -> Document:
     return {name: upload[name] for name in _PUBLIC if name in upload}
 
 
-def _too_large() -> MuxRefusal:
-    return MuxRefusal(413, "too_large", f"An upload has at most {_MOST_BYTES} bytes.")
+def _too_large() -> MuxError:
+    return MuxError(413, "too_large", f"An upload has at most {_MOST_BYTES} bytes.")
