@@ -50,7 +50,9 @@ Email = Annotated[
     Field(max_length=254, examples=["viewer@example.com"]),
     AfterValidator(_normalised),
 ]
-Password = Annotated[str, Field(max_length=1024, examples=["a long walk by the sea"]), AfterValidator(_composed)]
+Password = Annotated[
+    str, Field(max_length=1024, examples=["a long walk by the sea"]), AfterValidator(_composed)
+]
 NewPassword = Annotated[Password, AfterValidator(_strong)]
 ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
@@ -108,9 +110,7 @@ OPERATIONS = (REGISTER, LOGIN, ACCOUNT)
 
 def register(accounts: Accounts, call: Call) -> Answer:
     body: RegisterBody = call.body
-    login = accounts.register(
-        email=body.email, password=body.password, name=body.name, address=call.address
-    )
+    login = accounts.register(email=body.email, password=body.password, name=body.name, address=call.address)
     return _began(201, login, call)
 
 

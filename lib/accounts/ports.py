@@ -29,6 +29,8 @@ class Hasher(Protocol):
 class Membership(Protocol):
     """What an account pays for, as billing tells it."""
 
-    def of(self, tx: Connection, user_id: uuid.UUID, role: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    def of(
+        self, tx: Connection, user_id: uuid.UUID, role: str
+    ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """`subscription` (or None) and `entitlement` as the contract writes them."""
         ...

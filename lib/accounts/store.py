@@ -51,9 +51,7 @@ def user_by_id(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
 def replace_password_hash(tx: Connection, user_id: uuid.UUID, *, old: str, new: str) -> None:
     """Only while it still is the one that was verified: a change in between wins."""
     tx.execute(
-        update(users)
-        .where(users.c.id == user_id, users.c.password_hash == old)
-        .values(password_hash=new)
+        update(users).where(users.c.id == user_id, users.c.password_hash == old).values(password_hash=new)
     )
 
 

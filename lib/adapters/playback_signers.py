@@ -52,9 +52,7 @@ class MuxSigner:
         token = self._token(playback_id, _THUMBNAIL, expires_at, {})
         return f"{self._settings.image_base}/{playback_id}/thumbnail.jpg?token={token}"
 
-    def _token(
-        self, playback_id: str, audience: str, expires_at: datetime, claims: dict[str, object]
-    ) -> str:
+    def _token(self, playback_id: str, audience: str, expires_at: datetime, claims: dict[str, object]) -> str:
         key_id = self._settings.key_id
         # Mux's own clients disagree on where `kid` goes, so it goes to both places. No `iat`: a clock
         # that runs ahead of Mux's must not make a token of the future.

@@ -89,7 +89,9 @@ def of_customer(
         of_subscription(subscription, plan_of(subscription, plans.values()), settings, now)
         for subscription in customer.subscriptions
     ]
-    given = [(entitlement.level, entitlement.until, entitlement) for entitlement in found if entitlement.until]
+    given = [
+        (entitlement.level, entitlement.until, entitlement) for entitlement in found if entitlement.until
+    ]
     if given:
         return max(given, key=lambda item: item[:2])[2]
     return found[0] if found else none("none")

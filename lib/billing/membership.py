@@ -29,7 +29,7 @@ class AccountMembership:
         """`subscription` or None, and `entitlement`."""
         rows = store.subscriptions_of(tx, user_id)
         live = [row for row in rows if row.status in LIVE_STATUSES]
-        shown = (live or rows or [None])[0]
+        shown = next(iter(live or rows), None)
         subscription = shown and {
             "plan": shown.plan,
             "status": shown.status,
@@ -54,4 +54,3 @@ class AccountMembership:
             "reason": reason,
             "until": rfc3339(until),
         }
-

@@ -144,9 +144,7 @@ class Checkouts:
     ) -> CheckoutSession:
         customer_id = account.stripe_customer_id
         if customer_id is None:
-            customer_id = self._payments.create_customer(
-                user_id=user_id, email=store.email_of(tx, user_id)
-            )
+            customer_id = self._payments.create_customer(user_id=user_id, email=store.email_of(tx, user_id))
             store.keep_customer(tx, user_id, customer_id)
         first = not store.subscriptions_of(tx, user_id)
         number = store.checkouts_opened(tx, user_id)

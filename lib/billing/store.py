@@ -39,7 +39,7 @@ def user_of_customer(tx: Connection, customer_id: str) -> uuid.UUID | None:
 
 
 def email_of(tx: Connection, user_id: uuid.UUID) -> str:
-    return tx.execute(select(users.c.email).where(users.c.id == user_id)).scalar_one()
+    return str(tx.execute(select(users.c.email).where(users.c.id == user_id)).scalar_one())
 
 
 def keep_customer(tx: Connection, user_id: uuid.UUID, customer_id: str) -> None:
@@ -91,9 +91,7 @@ def add_checkout(
 def close_checkout(tx: Connection, session_id: str, state: str) -> None:
     """The page's address goes: it is of no use any more."""
     tx.execute(
-        update(checkouts)
-        .where(checkouts.c.stripe_session_id == session_id)
-        .values(state=state, url=None)
+        update(checkouts).where(checkouts.c.stripe_session_id == session_id).values(state=state, url=None)
     )
 
 
@@ -141,7 +139,7 @@ def entitlement_of(tx: Connection, user_id: uuid.UUID) -> Row[Any] | None:
 def keep_entitlement(tx: Connection, user_id: uuid.UUID, found: Entitlement, *, deleted: bool) -> bool:
     """Keeps the account's entitlement; True where it differs from the one before."""
     before = entitlement_of(tx, user_id)
-    values = {
+    values: dict[str, Any] = {
         "plan": found.plan,
         "level": found.level,
         "streams": found.streams,
@@ -209,9 +207,7 @@ def receive_event(
 def lock_event(tx: Connection, event_id: str) -> Row[Any] | None:
     """The event's row if it still waits, locked; None if it was dealt with."""
     return tx.execute(
-        select(inbox)
-        .where(inbox.c.event_id == event_id, inbox.c.state == "received")
-        .with_for_update()
+        select(inbox).where(inbox.c.event_id == event_id, inbox.c.state == "received").with_for_update()
     ).first()
 
 

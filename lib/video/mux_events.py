@@ -60,9 +60,7 @@ class MuxEvents:
             return type_, False
         video_id, status, asset_id, facts = step
         with self._database.transaction() as tx:
-            moved = store.advance(
-                tx, video_id, provider="mux", status=status, asset_id=asset_id, **facts
-            )
+            moved = store.advance(tx, video_id, provider="mux", status=status, asset_id=asset_id, **facts)
         return type_, moved
 
 
@@ -95,6 +93,6 @@ def _step(type_: str, data: dict[str, Any]) -> tuple[uuid.UUID, str, str | None,
 
 
 def mux_webhook(events: MuxEvents, call: Call) -> Answer:
-    type_, moved = events.receive(call.raw, call.headers.get("mux-signature", ""))
+    type_, moved = events.receive(call.raw, call.headers.get("Mux-Signature", ""))
     call.notes |= {"event_type": type_[:100], "moved": moved}
     return Answer(200, {"received": True})

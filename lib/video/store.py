@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, true, tuple_, update
 
 from lib.database.schema import videos
 from lib.video.ports import Upload
@@ -71,9 +71,11 @@ def advance(
             videos.c.id == video_id,
             videos.c.provider == provider,
             videos.c.status.in_(_BEFORE[status]),
-            same_asset if asset_id is not None else True,
+            same_asset if asset_id is not None else true(),
         )
-        .values(status=status, asset_id=func.coalesce(asset_id, videos.c.asset_id), updated_at=func.now(), **facts)
+        .values(
+            status=status, asset_id=func.coalesce(asset_id, videos.c.asset_id), updated_at=func.now(), **facts
+        )
         .returning(videos.c.id)
     )
     return moved.first() is not None

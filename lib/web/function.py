@@ -148,7 +148,7 @@ class _Function:
             raise MethodNotAllowedError(headers={"Allow": self._allow(methods)})
         operation, handler = methods[method]
         call.query = request.args
-        call.headers = request.headers
+        call.headers = dict(request.headers)
         call.path = request.path
         call.address = self._address(request)
         call.user_agent = request.headers.get("User-Agent", "")[:200]

@@ -43,18 +43,18 @@ class IdempotentAnswers:
         """
         mine = and_(keys.c.user_id == user_id, keys.c.function == function, keys.c.key == key)
         now = func.now()
-        claim = insert(keys).values(
+        wanted = insert(keys).values(
             user_id=user_id,
             function=function,
             key=key,
             request_hash=request_hash,
             held_until=now + HELD,
         )
-        claim = claim.on_conflict_do_update(
+        claim = wanted.on_conflict_do_update(
             index_elements=[keys.c.user_id, keys.c.function, keys.c.key],
             set_={
-                "request_hash": claim.excluded.request_hash,
-                "held_until": claim.excluded.held_until,
+                "request_hash": wanted.excluded.request_hash,
+                "held_until": wanted.excluded.held_until,
                 "created_at": now,
                 "status": None,
                 "answer": None,
@@ -84,7 +84,5 @@ class IdempotentAnswers:
                 tx.execute(delete(keys).where(mine))
             raise
         with self._database.transaction() as tx:
-            tx.execute(
-                keys.update().where(mine).values(status=answer.status, answer=dict(answer.body or {}))
-            )
+            tx.execute(keys.update().where(mine).values(status=answer.status, answer=dict(answer.body or {})))
         return answer

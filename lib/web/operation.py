@@ -67,7 +67,8 @@ class Call:
     """One request, as a handler sees it.
 
     `claims` is there from Who.TOKEN on, `caller` from Who.USER on, `service` for Who.SERVICE.
-    What a handler puts into `notes` joins the log line.
+    `headers` is keyed as WSGI spells them (`Stripe-Signature`). What a handler puts into `notes` joins the
+    log line.
     """
 
     body: Any = None

@@ -4,6 +4,7 @@ from typing import Any
 
 from lib.errors import Refusal
 
+
 def document(refusal: Refusal, request_id: str) -> dict[str, Any]:
     """The problem document of a refusal."""
     problem: dict[str, Any] = {

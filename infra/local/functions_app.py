@@ -1,0 +1,53 @@
+"""Every function behind one WSGI application, each through its own functions-framework app.
+
+What Google's load balancer does with the cloud's URLs, this does with one port: the first segment of the
+path names the function, which sees the rest.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from functions_framework import create_app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def function_names() -> list[str]:
+    """The functions of this checkout, as in their URLs."""
+    return sorted(path.parent.name.replace("_", "-") for path in (ROOT / "functions").glob("*/main.py"))
+
+
+class FunctionsApp:
+    """Dispatches by path, without redirects: `/login` is the function login at its root."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._apps = {name: create_app(name.replace("-", "_"), str(ROOT / "main.py")) for name in names}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        name, _, rest = environ.get("PATH_INFO", "/").lstrip("/").partition("/")
+        app = self._apps.get(name)
+        if app is None:
+            body = json.dumps(
+                {
+                    "type": "about:blank",
+                    "title": "There is no such thing",
+                    "status": 404,
+                    "detail": "There is no such function",
+                    "code": "not_found",
+                    "request_id": "",
+                }
+            ).encode()
+            headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+            start_response("404 Not Found", headers)
+            return [body]
+        environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + "/" + name
+        environ["PATH_INFO"] = "/" + rest
+        found: Iterable[bytes] = app(environ, start_response)
+        return found
+
+
+def app() -> FunctionsApp:
+    """Factory for gunicorn: `infra.local.functions_app:app()`."""
+    return FunctionsApp(function_names())
