@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg  # type: ignore[import-untyped]  # it ships none
+import imageio_ffmpeg
 
 _SECONDS = 24
 _SIZE = "640x360"

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
-import imageio_ffmpeg  # type: ignore[import-untyped]  # it ships none
+import imageio_ffmpeg
 import jwt
-import mux_python  # type: ignore[import-untyped]  # it ships none
+import mux_python
 import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -654,12 +654,31 @@ def test_signing_keys(sandbox: Sandbox, playback_id: str) -> None:
 # --- stopping and starting
 
 
-def test_work_goes_on_after_the_process_was_killed(tmp_path: Path, film: Path) -> None:
-    long_film = tmp_path / "long.mp4"
+@pytest.fixture(scope="module")
+def long_film(film: Path) -> Path:
+    long_film = film.with_name("long.mp4")
     subprocess.run(
         [*(FFMPEG, "-loglevel", "error", "-stream_loop", "4", "-i", str(film), "-c", "copy"), str(long_film)],
         check=True,
     )
+    return long_film
+
+
+def test_an_asset_deleted_while_it_is_made(tmp_path: Path, film: Path, long_film: Path) -> None:
+    with Sandbox(tmp_path) as sandbox:
+        upload = sandbox.upload()
+        assert sandbox.http.put(upload.url, content=long_film.read_bytes()).status_code == 200
+        asset_id = sandbox.uploads.get_direct_upload(upload.id).data.asset_id
+        wait_until(lambda: list((tmp_path / "mux" / "work").glob("*/00000.m4s")))
+        sandbox.assets.delete_asset(asset_id)
+        assert sandbox.ready(film)["status"] == "ready"
+        told = [e["type"] for e in sandbox.mailbox.events() if e["object"]["id"] == asset_id]
+        assert sorted(told) == ["video.asset.created", "video.asset.deleted"]
+        wait_until(lambda: not list((tmp_path / "mux" / "work").iterdir()))
+        wait_until(lambda: not list((tmp_path / "mux" / "uploads").iterdir()))
+
+
+def test_work_goes_on_after_the_process_was_killed(tmp_path: Path, long_film: Path) -> None:
     data_dir = tmp_path / "data"
     with closing(socket.create_server(("127.0.0.1", 0))) as reserved:
         port = reserved.getsockname()[1]
@@ -691,8 +710,8 @@ def test_work_goes_on_after_the_process_was_killed(tmp_path: Path, film: Path) -
         assert ready["duration"] == pytest.approx(120, abs=1)
         playback_id = ready["playback_ids"][0]["id"]
         assert sandbox.stream(playback_id, sandbox.token(playback_id)).status_code == 200
-        assert list((data_dir / "mux" / "work").iterdir()) == []
-        assert list((data_dir / "mux" / "uploads").iterdir()) == []
+        wait_until(lambda: not list((data_dir / "mux" / "work").iterdir()))
+        wait_until(lambda: not list((data_dir / "mux" / "uploads").iterdir()))
 
 
 def test_work_goes_on_after_a_stop(tmp_path: Path, film: Path) -> None:

@@ -62,7 +62,9 @@ def create_app(
     events = Events(deliveries, channel, clock)
     assets = Assets(state, events, folder / "assets", clock)
     ingest = Ingest(assets, folder / "uploads", folder / "work")
-    uploads = Uploads(state, events, assets, ingest, folder / "uploads", f"{base}/upload", clock)
+    uploads = Uploads(
+        state, events, assets, ingest, folder=folder / "uploads", url_prefix=f"{base}/upload", clock=clock
+    )
     keys = SigningKeys(
         state, clock, seed_id=settings.mux_signing_key_id, seed_private_key=settings.mux_signing_private_key
     )
@@ -71,7 +73,7 @@ def create_app(
     direct = _DirectUpload(uploads)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(ingest.run()), asyncio.create_task(uploads.expire())]
         for task in tasks:
             task.add_done_callback(_never_ends)
@@ -82,7 +84,7 @@ def create_app(
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def list_deliveries(request: Request) -> Response:
+    async def list_deliveries(_request: Request) -> Response:
         return JSONResponse({"deliveries": deliveries.recent(CHANNEL)})
 
     async def redeliver(request: Request) -> Response:
@@ -182,7 +184,7 @@ class _Api:
     async def cancel_upload(self, request: Request) -> Response:
         return _data(self._uploads.cancel(request.path_params["id"]))
 
-    async def create_asset(self, request: Request) -> Response:
+    async def create_asset(self, _request: Request) -> Response:
         raise invalid_parameters("assets are made from direct uploads here; the sandbox fetches no URLs")
 
     async def list_assets(self, request: Request) -> Response:
@@ -233,7 +235,7 @@ class _Api:
         whose = {"type": "asset", "id": playback.asset["id"]}
         return _data({"id": playback.id, "policy": playback.policy, "object": whose})
 
-    async def create_key(self, request: Request) -> Response:
+    async def create_key(self, _request: Request) -> Response:
         return _data(self._keys.create(), 201)
 
     async def list_keys(self, request: Request) -> Response:
@@ -345,7 +347,7 @@ def _for_viewers(endpoint: Endpoint) -> Endpoint:
     return open_to_all
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
+async def _unrouted(_request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code != 404:
         return MuxError(error.status_code, "invalid_request", error.detail, headers=error.headers).response()
     return not_found().response()

@@ -103,9 +103,12 @@ class Assets:
         meta = asset.get("meta", {}) | changes.get("meta", {})
         return self._save(asset | changes | ({"meta": meta} if meta else {}), "video.asset.updated")
 
-    def finish(self, asset_id: str, media: Media) -> None:
-        """The files are there: the asset is `ready`."""
+    def finish(self, asset_id: str, media: Media, files: Path) -> None:
+        """The asset is `ready`: `files`, a folder on the same disk, becomes its own."""
         asset = self.get(asset_id)
+        # There is one already if a crash came between the rename and the note that it is ready.
+        shutil.rmtree(self.folder_of(asset_id), ignore_errors=True)
+        files.rename(self.folder_of(asset_id))
         self._save(asset | _described(media), "video.asset.ready")
 
     def fail(self, asset_id: str, kind: str, message: str) -> None:
@@ -154,7 +157,7 @@ class Assets:
         """
         for each in self.get(asset_id)["playback_ids"]:
             if each["id"] == playback_id:
-                return cast(Document, each)
+                return cast("Document", each)
         raise not_found()
 
     def remove_playback_id(self, asset_id: str, playback_id: str) -> None:

@@ -71,11 +71,7 @@ class Ingest:
         folder = Path(tempfile.mkdtemp(dir=self._work))
         try:
             media = await transcode(source, folder)
-            made = self._assets.folder_of(asset_id)
-            # Left there when a crash came between the rename and the note that it is ready.
-            shutil.rmtree(made, ignore_errors=True)
-            folder.rename(made)
-            self._assets.finish(asset_id, media)
+            self._assets.finish(asset_id, media, folder)
         except UnusableInputError as error:
             self._assets.fail(asset_id, "invalid_input", str(error))
         except Exception:

@@ -34,7 +34,7 @@ class SigningKeys:
         # A deleted key stays as a document, so that a restart does not bring the seed back to life.
         if state.get(_KIND, seed_id) is None:
             pem = base64.b64decode(seed_private_key, validate=True)
-            self._remember(seed_id, cast(rsa.RSAPrivateKey, serialization.load_pem_private_key(pem, None)))
+            self._remember(seed_id, cast("rsa.RSAPrivateKey", serialization.load_pem_private_key(pem, None)))
 
     def create(self) -> Document:
         """A new key `{id, created_at, private_key}`."""
@@ -74,7 +74,7 @@ class SigningKeys:
             MuxError: 404.
         """
         self.get(key_id)
-        key = cast(Document, self._state.get(_KIND, key_id))
+        key = cast("Document", self._state.get(_KIND, key_id))
         self._state.put(_KIND, key_id, key | {"deleted": True})
 
     def verify(self, token: str, *, playback_id: str, audience: str) -> Document:
@@ -145,7 +145,7 @@ class SigningKeys:
 
 @lru_cache(maxsize=64)
 def _public_key(pem: str) -> rsa.RSAPublicKey:
-    return cast(rsa.RSAPublicKey, serialization.load_pem_public_key(pem.encode()))
+    return cast("rsa.RSAPublicKey", serialization.load_pem_public_key(pem.encode()))
 
 
 def _is_time(value: Any) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import imageio_ffmpeg  # type: ignore[import-untyped]  # it ships none
+import imageio_ffmpeg
 
 #: Names of what a finished folder holds, besides the segments.
 MULTIVARIANT, RENDITION, INIT = "index.m3u8", "rendition.m3u8", "init.mp4"

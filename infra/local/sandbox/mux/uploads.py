@@ -64,6 +64,7 @@ class Uploads:
         events: Events,
         assets: Assets,
         ingest: Ingest,
+        *,
         folder: Path,
         url_prefix: str,
         clock: Callable[[], float],
