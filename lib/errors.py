@@ -22,7 +22,7 @@ class FieldError:
     message: str
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - it is an answer; the subclasses end in Error
     """A request that will not be fulfilled.
 
     Args:

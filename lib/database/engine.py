@@ -14,7 +14,8 @@ from pg8000.exceptions import DatabaseError as DriverDatabaseError
 from pg8000.exceptions import InterfaceError as DriverInterfaceError
 from pg8000.native import PreparedStatement
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from lib.config import DatabaseSettings
 from lib.database.round_trips import round_trips
@@ -99,7 +100,7 @@ def _reachable() -> Iterator[None]:
     """Turns "not reachable" and "busy" into a refusal; faults of our own statements stay faults."""
     try:
         yield
-    except TimeoutError:
+    except PoolTimeoutError:
         raise UnavailableError("The database has no free connection") from None
     except (OperationalError, InterfaceError, DriverInterfaceError, OSError) as error:
         raise UnavailableError("The database cannot be reached") from error
