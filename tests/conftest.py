@@ -1,0 +1,54 @@
+"""One real stack for the whole run: PostgreSQL, sandbox, functions, gateway, each a process.
+
+Tests share it and never clean up: each makes people and films of its own (tests/factories.py).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.processes import free_port
+from infra.local.supervisor import Stack
+from lib.config import Environment
+from lib.database.engine import Database
+from tests.api import Api
+from tests.factories import Factory
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """What `make run` starts, on a free port, its data in a temporary folder."""
+    data_dir: Path = tmp_path_factory.mktemp("stack")
+    running = Stack(data_dir, free_port(), durable=False, film=False)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def environment(stack: Stack) -> dict[str, str]:
+    """The settings the stack's functions run with."""
+    return stack.settings.function_environment(stack.database_url, {})
+
+
+@pytest.fixture(scope="session")
+def database(stack: Stack) -> Iterator[Database]:
+    """The stack's database, for looking behind the answers."""
+    opened = Database(Environment({"DATABASE_URL": stack.database_url}).database())
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def api(stack: Stack) -> Iterator[Api]:
+    """A client of the stack, as a stranger."""
+    with Api(stack.base_url) as client:
+        yield client
+
+
+@pytest.fixture
+def make(stack: Stack, database: Database) -> Iterator[Factory]:
+    """Makes people, subscriptions and films."""
+    with Factory(stack, database) as factory:
+        yield factory
