@@ -1,0 +1,65 @@
+# Every command of the project. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format openapi erd lock function clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.local ## everything on http://localhost:8000 (PORT moves it), no account and no Docker needed
+	@exec python -m infra.local
+
+test: $(VENV)/.tests ## all tests (ARGS="-k story" for some)
+	@python -m pytest $(ARGS)
+
+check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated files up to date
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	python -m infra.local.openapi --check
+	python -m infra.local.erd --check
+
+format: $(VENV)/.tests ## format the code and mend what the linter can
+	ruff check --fix-only .
+	ruff format .
+
+openapi: $(VENV)/.tests ## write functions/api_docs/openapi.json anew
+	python -m infra.local.openapi
+
+erd: $(VENV)/.tests ## write docs/erd.md anew
+	python -m infra.local.erd
+
+lock: $(VENV)/.tests ## pin all dependencies anew, with hashes, from pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml -o requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group local -o infra/local/requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group dev -o tests/requirements.txt
+
+function: $(VENV)/.local ## one function alone with the settings of `make run`: make function NAME=login PORT=8080
+	@test -f .local/functions.env || { echo "start \`make run\` once first: it makes the settings"; exit 1; }
+	@test -n "$(NAME)" || { echo "which one? make function NAME=login"; exit 1; }
+	@set -a; . .local/functions.env; set +a; exec functions-framework --target "$(NAME)" --port "$${PORT:-8080}"
+
+clean: ## forget the local data (.local)
+	rm -rf .local
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed (PYTHON=… names another)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "No venv module: on Debian, apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.local: infra/local/requirements.txt | $(VENV)/bin/python
+	@echo "Installing what the local stack needs …"
+	@python -m pip install -q --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.tests: tests/requirements.txt | $(VENV)/bin/python
+	@echo "Installing what the tests need …"
+	@python -m pip install -q --require-hashes -r $<
+	@touch $@ $(VENV)/.local
