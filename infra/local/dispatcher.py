@@ -80,7 +80,8 @@ class Dispatcher:
         key = serialization.load_pem_private_key(
             settings.oidc_private_key.encode(), None, unsafe_skip_rsa_key_validation=True
         )
-        assert isinstance(key, rsa.RSAPrivateKey)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise TypeError("the dispatcher's key should be an RSA key")
         self._key = key
         self._tasks: OrderedDict[str, Task] = OrderedDict()
         self._slots = asyncio.Semaphore(self._pace.concurrency)
@@ -121,7 +122,7 @@ class Dispatcher:
         if not isinstance(document, dict) or set(document) != set(_FIELDS):
             raise TaskRefusedError(400, f"a task has exactly {', '.join(_FIELDS)}")
         for name, kind in _FIELDS.items():
-            if not isinstance(document[name], kind) or not document[name] and kind is str:
+            if not isinstance(document[name], kind) or (kind is str and not document[name]):
                 raise TaskRefusedError(400, f"{name} is missing or not {kind.__name__}")
         if not self._is_ours(document["url"]):
             raise TaskRefusedError(400, f"only urls under {self._base_url} are called")

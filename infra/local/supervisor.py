@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from infra.local.children import Child
@@ -201,7 +202,7 @@ class Stack:
         server = [
             *python,
             "gunicorn",
-            "infra.local.functions_app:app",
+            "infra.local.functions_app:app()",
             "--bind",
             f"127.0.0.1:{functions_port}",
         ]
@@ -219,8 +220,10 @@ class Stack:
         self._add_child("functions", server, functions, f"http://127.0.0.1:{functions_port}/list-plans")
         self._add_child(
             "gateway",
-            [*python, "infra.local.gateway", "--port", str(self.port)]
-            + ["--functions-port", str(functions_port), "--sandbox-port", str(sandbox_port)],
+            [
+                *(*python, "infra.local.gateway", "--port", str(self.port)),
+                *("--functions-port", str(functions_port), "--sandbox-port", str(sandbox_port)),
+            ],
             {},
             f"http://127.0.0.1:{self.port}/pages/style.css",
         )
@@ -282,7 +285,7 @@ class Stack:
 
     def _watch(self) -> None:
         """Start again what ends by itself, sooner if it had run well; tell what goes wrong; load the film."""
-        keepers = [_Keeper(name, self._starter(name)) for name in self.processes]
+        keepers = [_Keeper(name, partial(self._restart, name)) for name in self.processes]
         film = _Film(self) if self.film_is_loading else None
         while not self._stopping.wait(0.2):
             for keeper in keepers:
@@ -295,23 +298,13 @@ class Stack:
         if film is not None:
             film.end()
 
-    def _starter(self, name: str) -> Callable[[], object]:
-        if name != "postgres":
-            child = self.children[name]
-
-            def start_child() -> None:
-                child.kill()  # what a dead master may have left of its group
-                child.start()
-
-            return start_child
-        postgres = self.postgres
-        assert postgres is not None
-
-        def start_postgres() -> None:
-            postgres.stop()
-            postgres.start()
-
-        return start_postgres
+    def _restart(self, name: str) -> None:
+        if name == "postgres" and self.postgres is not None:
+            self.postgres.stop()
+            self.postgres.start()
+        else:
+            self.children[name].kill()  # what a dead leader may have left of its group
+            self.children[name].start()
 
 
 class _Keeper:

@@ -1,11 +1,9 @@
 """Servers to test against, and patience: what the tests of the local machine share."""
 
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -30,25 +28,34 @@ def is_running(pid: int) -> bool:
     return bool(listed.stdout.strip()) and not listed.stdout.strip().startswith("Z")
 
 
-@contextmanager
-def served(app: Any, port: int = 0) -> Iterator[int]:
-    """Serve an ASGI application on 127.0.0.1 from a thread; gives its port."""
-    server = uvicorn.Server(
-        uvicorn.Config(
+class Servers:
+    """ASGI applications served on 127.0.0.1, each from a thread of its own, until `stop`."""
+
+    def __init__(self) -> None:
+        self._running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def serve(self, app: Any, port: int = 0) -> int:
+        """Serve the application; returns its port, a free one unless given."""
+        config = uvicorn.Config(
             app,
+            port=port,
             log_config=None,
             access_log=False,
             server_header=False,
             date_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
-    )
-    with socket.create_server(("127.0.0.1", port)) as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run)
         thread.start()
-        try:
-            eventually(lambda: server.started, "the server is up")
-            yield listening.getsockname()[1]
-        finally:
+        self._running.append((server, thread))
+        eventually(lambda: server.started, "the server is up")
+        found: int = server.servers[0].sockets[0].getsockname()[1]
+        return found
+
+    def stop(self) -> None:
+        for server, _ in self._running:
             server.should_exit = True
+        for _, thread in self._running:
             thread.join(PATIENCE)

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from serving import eventually
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from starlette.routing import Mount, Route
 from infra.local.dispatcher import Dispatcher, Pace, create_app
 from infra.local.processes import free_port
 from infra.local.settings import LocalSettings
+from tests.integration.local.serving import eventually
 
 Serve = Callable[..., int]
 QUICK = Pace(first_retry=0.01, longest_retry=0.02, attempts=5, answer=5, concurrency=2, reconcile_first=3600)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import eventually, is_running
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import InterfaceError, ProgrammingError
 from sqlalchemy.pool import NullPool
@@ -16,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from infra.local.postgres import EmbeddedPostgres
 from infra.local.processes import AlreadyRunningError
 from infra.local.supervisor import REPOSITORY
+from tests.integration.local.serving import eventually, is_running
 
 HOLD = """
 import sys, time
