@@ -152,8 +152,9 @@ class Environment:
         instance = self._optional("INSTANCE_CONNECTION_NAME")
         if url and instance:
             raise ConfigError("DATABASE_URL and INSTANCE_CONNECTION_NAME are both set: keep one")
-        if url and not url.startswith("postgresql+pg8000://"):
-            raise ConfigError("DATABASE_URL should start with postgresql+pg8000://")
+        # A Unix socket has no host.
+        if url and not _is_url(url, "postgresql+pg8000", host=False):
+            raise ConfigError("DATABASE_URL should be postgresql+pg8000://user:password@host:port/name")
         if not url and not instance:
             raise ConfigError(
                 "DATABASE_URL is missing: postgresql+pg8000://user:password@host:port/name "
@@ -174,7 +175,7 @@ class Environment:
     def web(self, *, max_body_bytes: int = 65536) -> WebSettings:
         origins = tuple(origin.rstrip("/") for origin in self._list("CORS_ORIGINS"))
         for origin in origins:
-            if urlsplit(origin).scheme not in ("http", "https") or origin == "*":
+            if not _is_url(origin, "http", "https") or origin.count("/") != 2:
                 raise ConfigError(
                     "CORS_ORIGINS should be a comma list of origins like https://app.example.com"
                 )
@@ -231,17 +232,17 @@ class Environment:
                 raise TypeError
             price = entry["price"]
             plan = Plan(
-                code=str(entry["code"]),
-                name=str(entry.get("name", entry["code"])),
-                level=int(entry["level"]),
-                lookup_key=str(entry["stripe_lookup_key"]),
-                trial_days=int(entry.get("trial_days", 0)),
-                streams=int(entry["streams"]),
-                amount=int(price["amount"]),
-                currency=str(price["currency"]).lower(),
-                interval=str(price["interval"]),
+                code=_text(entry["code"]),
+                name=_text(entry.get("name", entry["code"])),
+                level=_whole(entry["level"]),
+                lookup_key=_text(entry["stripe_lookup_key"]),
+                trial_days=_whole(entry.get("trial_days", 0)),
+                streams=_whole(entry["streams"]),
+                amount=_whole(price["amount"]),
+                currency=_text(price["currency"]).lower(),
+                interval=_text(price["interval"]),
             )
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError):
             raise ConfigError(
                 "PLANS: each should be {code, name, level, stripe_lookup_key, trial_days, streams, "
                 "price: {amount, currency, interval}}"
@@ -318,6 +319,11 @@ class Environment:
             raise ConfigError("TASKS_QUEUE is missing: projects/PROJECT/locations/REGION/queues/NAME")
         if not queue and not dispatcher:
             raise ConfigError("TASKS_QUEUE is missing (or, locally, DISPATCHER_URL of the local dispatcher)")
+        endpoint = self._optional("TASKS_ENDPOINT")
+        if endpoint and self.in_cloud:
+            raise ConfigError("TASKS_ENDPOINT should not be set where K_SERVICE is set: it is for emulators")
+        if endpoint and not re.fullmatch(r"[^/:]+:\d{1,5}", endpoint):
+            raise ConfigError("TASKS_ENDPOINT should be host:port of an emulator")
         emails = self._list("TASKS_SERVICE_ACCOUNT")
         if not emails:
             raise ConfigError("TASKS_SERVICE_ACCOUNT is missing: the email that tasks call process-task as")
@@ -325,7 +331,7 @@ class Environment:
             queue=queue,
             url=self._url("TASKS_URL", "the URL of process-task"),
             service_account=emails[0],
-            endpoint=self._sandbox_base("TASKS_ENDPOINT", live=False),
+            endpoint=endpoint,
             dispatcher=dispatcher,
         )
 
@@ -339,12 +345,14 @@ class Environment:
         allowed = frozenset(self._list(emails))
         if not allowed:
             raise ConfigError(f"{emails} is missing: a comma list of the service accounts that may call")
-        issuer = self._optional("OIDC_ISSUER")
-        if self.in_cloud and issuer and urlsplit(issuer).scheme != "https":
-            raise ConfigError("OIDC_ISSUER should be https where K_SERVICE is set")
+        issuer, certs = self._optional("OIDC_ISSUER"), self._optional("OIDC_CERTS_URL")
+        schemes = ("https",) if self.in_cloud else ("http", "https")
+        for name, url in (("OIDC_ISSUER", issuer), ("OIDC_CERTS_URL", certs)):
+            if url and not _is_url(url, *schemes):
+                raise ConfigError(f"{name} should be a URL ({' or '.join(schemes)})")
         return CallerSettings(
             issuers=(issuer,) if issuer else ("https://accounts.google.com", "accounts.google.com"),
-            certs_url=self._optional("OIDC_CERTS_URL") or "https://www.googleapis.com/oauth2/v3/certs",
+            certs_url=certs or "https://www.googleapis.com/oauth2/v3/certs",
             audience=self._url(audience, "the OIDC audience, the URL of the called function"),
             emails=allowed,
         )
@@ -356,6 +364,8 @@ class Environment:
             raise ConfigError(f"{name} should not be set where K_SERVICE is set: it is for local stand-ins")
         if base and live:
             raise ConfigError(f"{name} should not be set together with a live key")
+        if base and not _is_url(base, "http", "https"):
+            raise ConfigError(f"{name} should be the URL of a local stand-in")
         return base.rstrip("/") if base else None
 
     def _secrets(self, name: str, form: str) -> tuple[str, ...]:
@@ -375,7 +385,7 @@ class Environment:
 
     def _url(self, name: str, form: str) -> str:
         value = self._required(name, form).rstrip("/")
-        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
+        if not _is_url(value, "http", "https"):
             raise ConfigError(f"{name} should be a URL: {form}")
         return value
 
@@ -396,3 +406,25 @@ class Environment:
         except ValueError:
             raise ConfigError(f"{name} should be {form}, but is not JSON") from None
         return value
+
+
+def _is_url(value: str, *schemes: str, host: bool = True) -> bool:
+    """Whether it is a URL of one of the schemes, well formed and, unless it may do without, with a host."""
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in schemes and bool(parts.hostname or not host) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return value
+
+
+def _whole(value: object) -> int:
+    """JSON's true is no number here, and 1.5 is not rounded."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value
