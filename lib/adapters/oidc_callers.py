@@ -15,7 +15,11 @@ class OidcCallers:
     def __init__(self, settings: CallerSettings) -> None:
         self._settings = settings
         self._keys = jwt.PyJWKClient(
-            settings.certs_url, cache_keys=True, lifespan=3600, timeout=CERTS_TIMEOUT_SECONDS
+            settings.certs_url,
+            # PyJWT keeps single keys for ever; one that the issuer withdraws must go within the hour.
+            cache_keys=False,
+            lifespan=3600,
+            timeout=CERTS_TIMEOUT_SECONDS,
         )
 
     def check(self, token: str) -> str:
@@ -37,7 +41,7 @@ class OidcCallers:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iat", "iss", "aud"]},
             )
-        except jwt.PyJWKClientConnectionError as error:
+        except (jwt.PyJWKClientConnectionError, OSError) as error:
             raise UnavailableError("The issuer's keys are out of reach") from error
         except (jwt.PyJWTError, ValueError):
             raise InvalidTokenError from None
