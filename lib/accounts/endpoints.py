@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
 
@@ -59,16 +59,18 @@ ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=200, stri
 
 class RegisterBody(Body):
     email: Email
-    password: NewPassword
     name: ShortText | None = None
+    # After what it must differ from.
+    password: NewPassword
 
     refused_as: ClassVar[Mapping[str, type[Refusal]]] = {"weak_password": WeakPasswordError}
 
-    @model_validator(mode="after")
-    def _not_oneself(self) -> "RegisterBody":
-        if self.password.lower() in {self.email, (self.name or "").lower()}:
-            raise PydanticCustomError("weak_password", "password should not be the email address or the name")
-        return self
+    @field_validator("password")
+    @classmethod
+    def _not_oneself(cls, password: str, info: ValidationInfo) -> str:
+        if password.lower() in {info.data.get("email"), (info.data.get("name") or "").lower()}:
+            raise PydanticCustomError("weak_password", "should not be the email address or the name")
+        return password
 
 
 class LoginBody(Body):
