@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mutabl
 from pathlib import Path
 from typing import Any
 
-import httpx
 import uvicorn
+
+from infra.local.upstream import ClientGoneError, Headers, Upstream, UpstreamError
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,6 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 PAGES = Path(__file__).with_name("pages")
 PAGE_FILES = {
@@ -68,49 +68,16 @@ HOP_BY_HOP = {
     b"transfer-encoding",
     b"upgrade",
 }
-TIMEOUTS = {"connect": 2.0, "read": 60.0, "write": 60.0, "pool": 30.0}
-# Each upstream has a pool of its own: a function waiting for the sandbox never waits for a function.
-LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4)
 
 
-class Upstream:
-    """One server behind the gateway."""
-
-    def __init__(self, name: str, port: int) -> None:
-        self.name = name
-        self._url = httpx.URL(f"http://127.0.0.1:{port}/")
-        self._transport = httpx.AsyncHTTPTransport(limits=LIMITS, trust_env=False)
-
-    async def open(
-        self, method: str, target: bytes, headers: Headers, body: "RequestBody | None"
-    ) -> httpx.Response:
-        """Send a request and return once the answer's headers are there; the caller closes it."""
-        return await self._transport.handle_async_request(
-            httpx.Request(
-                method,
-                self._url,
-                headers=headers,
-                stream=body or httpx.ByteStream(b""),
-                extensions={"target": target, "timeout": TIMEOUTS},
-            )
-        )
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-class ClientGoneError(Exception):
-    """The client hung up."""
-
-
-class RequestBody(httpx.AsyncByteStream):
+class _RequestBody:
     """The client's body, read as the upstream takes it."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.consumed = asyncio.Event()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[bytes]:
         more = True
         while more:
             message = await self._receive()
@@ -160,7 +127,7 @@ class Gateway:
         if scope["query_string"]:
             target += b"?" + scope["query_string"]
         headers, has_body = _request_headers(scope["headers"])
-        body = RequestBody(receive) if has_body else None
+        body = _RequestBody(receive) if has_body else None
         passing = asyncio.create_task(self._pass(upstream, scope, target, headers, body, send))
         watching = asyncio.create_task(_client_hangs_up(receive, body))
         try:
@@ -179,12 +146,14 @@ class Gateway:
         scope: Scope,
         target: bytes,
         headers: Headers,
-        body: RequestBody | None,
+        body: _RequestBody | None,
         send: Send,
     ) -> None:
         try:
-            answer = await upstream.open(scope["method"], target, headers, body)
-        except httpx.HTTPError as error:
+            answer = await upstream.send(
+                scope["method"].encode(), target, headers, None if body is None else body.chunks()
+            )
+        except UpstreamError as error:
             log.warning("%s: no answer to %s %r (%r)", upstream.name, scope["method"], target, error)
             await _send_unavailable(send, upstream.name)
             return
@@ -192,21 +161,21 @@ class Gateway:
             await send(
                 {
                     "type": "http.response.start",
-                    "status": answer.status_code,
-                    "headers": list(_end_to_end(answer.headers.raw)),
+                    "status": answer.status,
+                    "headers": _end_to_end(answer.headers),
                 }
             )
-            async for chunk in answer.aiter_raw():
+            async for chunk in answer.chunks():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except httpx.HTTPError as error:
+        except UpstreamError as error:
             # Without its last message uvicorn cuts the connection: the client sees the break as one.
             log.warning("%s: broke off answering %s %r (%r)", upstream.name, scope["method"], target, error)
         finally:
             await answer.aclose()
 
 
-async def _client_hangs_up(receive: Receive, body: RequestBody | None) -> None:
+async def _client_hangs_up(receive: Receive, body: _RequestBody | None) -> None:
     """Return once the client is gone. While a body is being read, its reader notices."""
     if body is not None:
         await body.consumed.wait()
