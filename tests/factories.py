@@ -4,14 +4,16 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
 from sqlalchemy import insert
+from sqlalchemy.dialects.postgresql import insert as insert_or_update
 
 from infra.local.supervisor import ADMIN_EMAIL, Stack
 from lib.database.engine import Database
-from lib.database.schema import videos
+from lib.database.schema import billing_accounts, entitlements, videos
 from tests.api import Api
 
 T = TypeVar("T")
@@ -82,6 +84,21 @@ class Factory:
         opened = person.api.post("create-checkout", {"plan": plan})
         assert opened.status_code in (200, 201), opened.text
         return httpx.post(opened.json()["checkout_url"], data={"card": card}, timeout=30)
+
+    def entitle(self, person: Person, **values: Any) -> None:
+        """Access (basic, for 30 days, two streams) by its row alone: nothing at Stripe stands behind it."""
+        row = {
+            "plan": "basic",
+            "level": 1,
+            "streams": 2,
+            "reason": "subscription",
+            "until": datetime.now(UTC) + timedelta(days=30),
+        } | values
+        account = insert_or_update(billing_accounts).values(user_id=person.id).on_conflict_do_nothing()
+        right = insert_or_update(entitlements).values(user_id=person.id, **row)
+        with self.database.transaction() as tx:
+            tx.execute(account)
+            tx.execute(right.on_conflict_do_update(index_elements=[entitlements.c.user_id], set_=row))
 
     def control(self, **command: Any) -> dict[str, Any]:
         """What a customer or a bank would do (the sandbox's control)."""
