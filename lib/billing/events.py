@@ -117,7 +117,7 @@ def _ids(payload: bytes) -> tuple[str, str, str | None, str | None]:
         event_id, type_ = event["id"], event["type"]
         if not (isinstance(event_id, str) and isinstance(type_, str) and 0 < len(event_id) <= 255):
             raise TypeError
-        concerned = event["data"]["object"] if "data" in event and "object" in event["data"] else {}
+        concerned = (event.get("data") or {}).get("object") or {}
         related = event.get("related_object") or {}
         object_id = concerned.get("id") or related.get("id")
         is_customer = (concerned.get("object") or related.get("type")) == "customer"

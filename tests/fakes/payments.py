@@ -1,0 +1,130 @@
+"""A payment provider that keeps state in memory, as `Payments`."""
+
+import itertools
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from lib.billing.ports import CheckoutSession, Customer, PaidSubscription
+from lib.config import Plan
+from lib.errors import InvalidPromotionCodeError, UnavailableError
+
+
+class FakePayments:
+    """Answers as Stripe does, without a network.
+
+    `down` makes every call fail; `calls` lists the calls made, for tests that count them.
+    """
+
+    def __init__(self) -> None:
+        self.down = False
+        self.calls: list[str] = []
+        self.promotion_codes = {"WELCOME10"}
+        self._ids = itertools.count(1)
+        self._customers: dict[str, str] = {}
+        self._deleted: set[str] = set()
+        self._attempts: dict[str, str] = {}
+        self._sessions: dict[str, CheckoutSession] = {}
+        self._sold: dict[str, tuple[str, Plan, int]] = {}
+        self._subscriptions: dict[str, list[PaidSubscription]] = {}
+
+    def create_customer(self, *, user_id: uuid.UUID, email: str) -> str:
+        self._call("create_customer")
+        return self._customers.setdefault(str(user_id), f"cus_{user_id.hex}")
+
+    def open_checkout(
+        self,
+        *,
+        customer_id: str,
+        user_id: uuid.UUID,
+        plan: Plan,
+        trial_days: int,
+        promotion_code: str | None,
+        attempt: str,
+    ) -> CheckoutSession:
+        self._call("open_checkout")
+        if promotion_code is not None and promotion_code not in self.promotion_codes:
+            raise InvalidPromotionCodeError
+        if attempt not in self._attempts:
+            session_id = f"cs_{next(self._ids)}_{uuid.uuid4().hex}"
+            self._attempts[attempt] = session_id
+            self._sold[session_id] = (customer_id, plan, trial_days)
+            self._sessions[session_id] = CheckoutSession(
+                session_id, "open", f"https://pay.invalid/{session_id}", _now() + timedelta(hours=24)
+            )
+        return self._sessions[self._attempts[attempt]]
+
+    def checkout(self, session_id: str) -> CheckoutSession:
+        self._call("checkout")
+        return self._sessions[session_id]
+
+    def expire_checkout(self, session_id: str) -> CheckoutSession:
+        self._call("expire_checkout")
+        if self._sessions[session_id].state == "open":
+            self._close(session_id, "expired")
+        return self._sessions[session_id]
+
+    def customer(self, customer_id: str) -> Customer:
+        self._call("customer")
+        found = sorted(
+            self._subscriptions.get(customer_id, []), key=lambda item: item.created_at, reverse=True
+        )
+        return Customer(customer_id in self._deleted, tuple(found))
+
+    # -- what a customer or a bank would do -----------------------------------------------------------
+
+    def pay(self, session_id: str) -> PaidSubscription:
+        """The customer pays on the page."""
+        customer_id, plan, trial_days = self._sold[session_id]
+        self._close(session_id, "complete")
+        trial_end = _now() + timedelta(days=trial_days) if trial_days else None
+        return self.subscribe(
+            customer_id,
+            plan,
+            status="trialing" if trial_days else "active",
+            trial_end=trial_end,
+            current_period_end=trial_end or _now() + timedelta(days=30),
+        )
+
+    def subscribe(self, customer_id: str, plan: Plan, **facts: object) -> PaidSubscription:
+        """A subscription, with whatever facts the test is about."""
+        number = next(self._ids)
+        subscription = PaidSubscription(
+            id=f"sub_{number}_{uuid.uuid4().hex}",
+            status="active",
+            price_id=f"price_{plan.code}",
+            lookup_key=plan.lookup_key,
+            current_period_end=_now() + timedelta(days=30),
+            cancel_at_period_end=False,
+            cancel_at=None,
+            trial_end=None,
+            paused=False,
+            payment_missed_at=None,
+            created_at=_now() + timedelta(seconds=number),
+        )
+        subscription = replace(subscription, **facts)  # type: ignore[arg-type]
+        self._subscriptions.setdefault(customer_id, []).append(subscription)
+        return subscription
+
+    def change(self, customer_id: str, **facts: object) -> None:
+        """Changes the newest subscription."""
+        found = self._subscriptions[customer_id]
+        found[-1] = replace(found[-1], **facts)  # type: ignore[arg-type]
+
+    def delete(self, customer_id: str) -> None:
+        """The customer is deleted: its subscriptions are canceled."""
+        self._deleted.add(customer_id)
+        found = self._subscriptions.get(customer_id, [])
+        self._subscriptions[customer_id] = [replace(item, status="canceled") for item in found]
+
+    def _close(self, session_id: str, state: str) -> None:
+        self._sessions[session_id] = replace(self._sessions[session_id], state=state, url=None)
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.down:
+            raise UnavailableError("The payment provider is out of reach")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,344 @@
+"""From Stripe's event to the entitlement: at least once in, exactly once in effect, in any order."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from lib.billing.ports import Customer
+from lib.database.engine import Database
+from lib.database.schema import audit_log, inbox, subscriptions
+from lib.errors import InvalidSignatureError, MalformedRequestError, UnavailableError
+from tests.billing import BASIC, PREMIUM, Billing, event, signed
+from tests.fakes.payments import FakePayments
+
+
+@pytest.fixture
+def billing(database: Database) -> Billing:
+    return Billing(database, FakePayments())
+
+
+def fake(billing: Billing) -> FakePayments:
+    assert isinstance(billing.payments, FakePayments)
+    return billing.payments
+
+
+def row(billing: Billing, payload: bytes) -> Any:
+    import json
+
+    with billing.database.transaction() as tx:
+        return tx.execute(select(inbox).where(inbox.c.event_id == json.loads(payload)["id"])).one()
+
+
+def changes(billing: Billing, user_id: uuid.UUID) -> int:
+    """How often the audit log says that the user's entitlement changed."""
+    with billing.database.transaction() as tx:
+        return tx.execute(
+            select(func.count())
+            .select_from(audit_log)
+            .where(audit_log.c.user_id == user_id, audit_log.c.kind == "entitlement_changed")
+        ).scalar_one()
+
+
+def test_an_event_becomes_access(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    payload = event(customer)
+    billing.deliver(payload)
+    assert row(billing, payload).state == "received"
+    assert billing.entitlement(user)["active"] is False
+    assert billing.work() == 1
+    assert billing.entitlement(user)["plan"] == "basic"
+    assert row(billing, payload).state == "processed"
+
+
+def test_a_duplicate_changes_nothing(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    payload = event(customer)
+    billing.deliver(payload)
+    billing.work()
+    billing.deliver(payload)
+    assert billing.work() == 0, "a processed event makes no task"
+    assert changes(billing, user) == 1
+    assert fake(billing).calls.count("customer") == 1
+
+
+def test_a_redelivery_before_it_was_processed_enqueues_again(billing: Billing) -> None:
+    customer = billing.customer(billing.user())
+    payload = event(customer)
+    billing.deliver(payload)
+    billing.deliver(payload)
+    names = {task.name for task in billing.fake_tasks.queued}
+    assert len(names) == 2, "the queue remembers names: each try needs a new one"
+    assert billing.work() == 2
+    assert fake(billing).calls.count("customer") == 1, "the second task finds it done"
+
+
+def test_two_tasks_for_one_event_at_once(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    payload = event(customer)
+    for _ in range(8):
+        billing.deliver(payload)
+    tasks = [dict(task.body) for task in billing.fake_tasks.queued]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(billing.events.process, tasks))
+    assert fake(billing).calls.count("customer") == 1
+    assert changes(billing, user) == 1
+
+
+class SlowPayments(FakePayments):
+    """Lets the test look at who is fetching: the fetch must come after the lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetching = 0
+        self.most_at_once = 0
+        self.guard = threading.Lock()
+        self.proceed = threading.Event()
+
+    def customer(self, customer_id: str) -> Customer:
+        with self.guard:
+            self.fetching += 1
+            self.most_at_once = max(self.most_at_once, self.fetching)
+        self.proceed.wait(0.3)
+        found = super().customer(customer_id)
+        with self.guard:
+            self.fetching -= 1
+        return found
+
+
+def test_two_events_of_one_account_at_once_take_turns(database: Database) -> None:
+    """Of two syncs the later one to write must be the later one to fetch."""
+    payments = SlowPayments()
+    billing = Billing(database, payments)
+    user = billing.user()
+    customer = billing.customer(user)
+    payments.subscribe(customer, BASIC)
+    for _ in range(3):
+        billing.deliver(event(customer))
+    tasks = [dict(task.body) for task in billing.fake_tasks.queued]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(billing.events.process, tasks))
+    assert payments.most_at_once == 1
+    assert billing.entitlement(user)["plan"] == "basic"
+
+
+def test_order_does_not_matter(billing: Billing) -> None:
+    """`deleted` overtakes `updated`: what counts is what Stripe says when asked."""
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    late = event(customer, "customer.subscription.updated")
+    fake(billing).change(customer, status="canceled")
+    billing.deliver(event(customer, "customer.subscription.deleted"))
+    billing.work()
+    billing.deliver(late)
+    billing.work()
+    assert billing.entitlement(user) == {
+        "active": False, "plan": None, "level": 0, "reason": "canceled", "until": None,
+    }  # fmt: skip
+
+
+def test_what_the_payload_says_is_not_believed(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    lie = event(
+        customer,
+        data={"object": {"id": "sub_1", "object": "subscription", "customer": customer, "status": "active"}},
+    )
+    billing.deliver(lie)
+    billing.work()
+    assert billing.entitlement(user)["active"] is False
+
+
+@pytest.mark.parametrize("type_", ["invoice.created", "payment_intent.succeeded", "something.new"])
+def test_other_types_are_kept_and_ignored(billing: Billing, type_: str) -> None:
+    payload = event(billing.customer(billing.user()), type_)
+    billing.deliver(payload)
+    assert row(billing, payload).state == "ignored"
+    assert billing.work() == 0
+
+
+@pytest.mark.parametrize("customer", ["cus_of_another_product", None])
+def test_events_of_foreign_customers_are_acknowledged(billing: Billing, customer: str | None) -> None:
+    payload = event(customer or "", data={"object": {"id": "sub_1", "customer": customer}})
+    billing.deliver(payload)
+    billing.work()
+    assert row(billing, payload).state == "ignored"
+
+
+def test_a_thin_event_is_read(billing: Billing) -> None:
+    customer = billing.customer(billing.user())
+    payload = event(
+        "",
+        "v1.customer.deleted",
+        object="v2.core.event",
+        data={},
+        related_object={"id": customer, "type": "customer", "url": "/v1/customers/x"},
+    )
+    billing.deliver(payload)
+    assert (row(billing, payload).customer_id, row(billing, payload).state) == (customer, "received")
+
+
+def test_provider_down_leaves_the_event_for_the_next_try(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    payload = event(customer)
+    billing.deliver(payload)
+    task = dict(billing.fake_tasks.queued[0].body)
+    fake(billing).down = True
+    for attempt in (1, 2):
+        with pytest.raises(UnavailableError):
+            billing.events.process(task)
+        assert (row(billing, payload).state, row(billing, payload).attempts) == ("received", attempt)
+    assert row(billing, payload).last_error == "UnavailableError"
+    fake(billing).down = False
+    billing.events.process(task)
+    assert (row(billing, payload).state, row(billing, payload).last_error) == ("processed", None)
+    assert billing.entitlement(user)["active"] is True
+
+
+def test_queue_down_leaves_the_event_to_reconcile(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    payload = event(customer)
+    billing.fake_tasks.down = True
+    billing.deliver(payload)  # answered all the same: the row is safe
+    assert row(billing, payload).state == "received"
+    billing.fake_tasks.down = False
+    billing.left.reconcile()
+    assert billing.work() == 0, "too young to be called left"
+    age(billing, payload)
+    assert billing.left.reconcile()["events_enqueued"] >= 1
+    billing.work()
+    assert billing.entitlement(user)["active"] is True
+
+
+def age(billing: Billing, payload: bytes) -> None:
+    """Makes the event's last task an old one."""
+    with billing.database.transaction() as tx:
+        tx.execute(
+            update(inbox)
+            .where(inbox.c.event_id == row(billing, payload).event_id)
+            .values(enqueued_at=datetime.now(UTC) - timedelta(minutes=5))
+        )
+
+
+def test_reconcile_leaves_a_running_task_alone(billing: Billing) -> None:
+    customer = billing.customer(billing.user())
+    payload = event(customer)
+    billing.deliver(payload)
+    age(billing, payload)
+    with locked(billing.database, payload):
+        billing.fake_tasks.queued.clear()
+        billing.left.reconcile()
+        event_id = row(billing, payload).event_id
+        assert event_id not in {task.body["event_id"] for task in billing.fake_tasks.queued}
+
+
+@contextmanager
+def locked(database: Database, payload: bytes) -> Iterator[None]:
+    import json
+
+    with database.transaction() as tx:
+        tx.execute(select(inbox).where(inbox.c.event_id == json.loads(payload)["id"]).with_for_update()).one()
+        yield
+
+
+def test_an_upgrade_replaces_the_plan(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    billing.deliver(event(customer))
+    billing.work()
+    fake(billing).change(customer, lookup_key=PREMIUM.lookup_key)
+    billing.deliver(event(customer))
+    billing.work()
+    assert billing.entitlement(user)["plan"] == "premium"
+    with billing.database.transaction() as tx:
+        found = tx.execute(select(subscriptions.c.plan).where(subscriptions.c.user_id == user)).scalars()
+        assert list(found) == ["premium"]
+
+
+def test_deleted_customer_loses_access(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    billing.deliver(event(customer))
+    billing.work()
+    fake(billing).delete(customer)
+    billing.deliver(event(customer, "customer.deleted"))
+    billing.work()
+    assert billing.entitlement(user)["active"] is False
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "t=,v1=",
+        "v1=00",
+        "t=1",
+        "nonsense",
+        "t=99999999999999999999,v1=00",
+        "t=-5,v1=00",
+        "t=１２３,v1=00",
+        "é=1",
+    ],
+)
+def test_headers_that_sign_nothing(billing: Billing, header: str) -> None:
+    with pytest.raises(InvalidSignatureError):
+        billing.inbox.receive(event("cus_1"), header)
+
+
+def test_only_a_present_signature_of_this_body_by_this_secret(billing: Billing) -> None:
+    import time
+
+    payload, now = event("cus_1"), time.time()
+    wrong = {
+        "another secret": signed(payload, secret="whsec_other"),
+        "old": signed(payload, at=now - 301),
+        "of the future": signed(payload, at=now + 301 + 5),
+        "another body": signed(payload + b" "),
+    }
+    for header in wrong.values():
+        with pytest.raises(InvalidSignatureError):
+            billing.inbox.receive(payload, header)
+    good = signed(payload)
+    billing.inbox.receive(payload, good + ",v1=" + "0" * 64)
+    billing.inbox.receive(payload, good.replace(",v1=", ",v0=abc,v1=" + "0" * 64 + ",v1="))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"id": 5, "type": "x", "data": {"object": {}}}',
+     b'{"id": "", "type": "x"}', b'{"id": "evt_1"}', b'{"id":"evt_1","type":"x","data":[1]}',
+     b'{"id":"evt_1","type":"x","data":{"object":7}}', b"[" * 100_000],
+)  # fmt: skip
+def test_signed_but_no_event(billing: Billing, payload: bytes) -> None:
+    with pytest.raises(MalformedRequestError):
+        billing.deliver(payload)
+
+
+def test_several_secrets_while_one_is_replaced(database: Database) -> None:
+    from lib.billing.events import StripeInbox
+    from lib.web.ports import SystemClock
+    from tests.fakes.tasks import FakeTasks
+
+    both = StripeInbox(database, FakeTasks(), SystemClock(), ("whsec_new", "whsec_old"))
+    for secret in ("whsec_new", "whsec_old"):
+        payload = event("cus_1")
+        both.receive(payload, signed(payload, secret=secret))
