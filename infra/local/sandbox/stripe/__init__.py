@@ -1,0 +1,102 @@
+"""A strict, stateful stand-in for Stripe's API, its checkout page, its portal and its webhooks.
+
+``create_app`` is mounted at ``/sandbox/stripe``. The real library speaks to it:
+``StripeClient(key, base_addresses={"api": base_url + "/sandbox/stripe"})``.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from infra.local.sandbox.deliveries import Channel, Deliveries
+from infra.local.sandbox.state import State
+from infra.local.sandbox.stripe import catalog, lifecycle
+from infra.local.sandbox.stripe.api import Api
+from infra.local.sandbox.stripe.book import CHANNEL, Book
+from infra.local.sandbox.stripe.idempotency import Answers
+from infra.local.sandbox.stripe.site import Site
+from infra.local.settings import DEFAULT_PLANS
+
+log = logging.getLogger(__name__)
+
+
+class Settings(Protocol):
+    """What the stand-in needs to know of the installation."""
+
+    @property
+    def base_url(self) -> str:
+        """Where everything is reached, without a trailing slash."""
+
+    @property
+    def stripe_secret_key(self) -> str:
+        """The one API key."""
+
+    @property
+    def stripe_webhook_secret(self) -> str:
+        """What webhooks are signed with."""
+
+
+def create_app(
+    state: State,
+    deliveries: Deliveries,
+    settings: Settings,
+    plans: Sequence[Mapping[str, Any]] = DEFAULT_PLANS,
+) -> Starlette:
+    """The application, to be mounted at ``/sandbox/stripe``.
+
+    Args:
+        state: Where everything is kept.
+        deliveries: Takes the webhooks; whoever owns it runs it. The channel is registered here.
+        settings: Keys and the public address.
+        plans: The setting ``PLANS``; a product and a price is there for each from the start.
+    """
+    base = f"{settings.base_url}/sandbox/stripe"
+    deliveries.register(
+        Channel(
+            CHANNEL,
+            f"{settings.base_url}/stripe-webhook",
+            "Stripe-Signature",
+            settings.stripe_webhook_secret,
+            timeout=10,
+        )
+    )
+    book = Book(state, deliveries)
+    with book.transaction():
+        catalog.seed(book, plans)
+    site = Site(book, deliveries)
+    api = Api(book, Answers(state), settings.stripe_secret_key, base)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        clockwork = asyncio.create_task(_clockwork(book))
+        yield
+        clockwork.cancel()
+        await asyncio.wait([clockwork])
+
+    return Starlette(
+        routes=[
+            Route("/v1/{path:path}", api.handle, methods=["GET", "POST", "DELETE", "PUT", "PATCH"]),
+            Route("/pay/{id}", site.pay, methods=["GET", "POST"]),
+            Route("/portal/{id}", site.portal, methods=["GET", "POST"]),
+            Route("/control", site.control, methods=["POST"]),
+            Route("/deliveries", site.deliveries, methods=["GET"]),
+            Route("/deliveries/{id}/redeliver", site.redeliver, methods=["POST"]),
+        ],
+        lifespan=lifespan,
+    )
+
+
+async def _clockwork(book: Book) -> None:
+    """Let happen what falls due, within a second: sessions expire, subscriptions renew."""
+    while True:
+        try:
+            with book.transaction():
+                lifecycle.catch_up(book, book.now())
+        except Exception:
+            log.exception("what fell due could not be done")
+        await asyncio.sleep(1)
