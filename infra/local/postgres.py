@@ -28,6 +28,7 @@ from infra.local.processes import FolderLock, dying_with_parent, free_port
 
 NOBODY = 65534
 START_SECONDS = 60  # a crash recovery included
+LEFTOVER_SECONDS = 10  # for what an earlier server left to be gone
 _NAMESPACE = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
 
 
@@ -73,7 +74,7 @@ class EmbeddedPostgres:
             password = home.make_data(durable=self._durable)
             self._end_leftover(home.data)
             self._port = self._port or free_port()
-            self._launch(home, self._port)
+            self._launch_after_earlier_ones(home, self._port)
         except BaseException:
             self.stop()
             raise
@@ -100,6 +101,17 @@ class EmbeddedPostgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _launch_after_earlier_ones(self, home: "_ServerHome", port: int) -> None:
+        """A killed server's own children need a moment to notice; until then a new one refuses to start."""
+        deadline = time.monotonic() + LEFTOVER_SECONDS
+        while True:
+            try:
+                return self._launch(home, port)
+            except PostgresError as error:
+                if "pre-existing shared memory block" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _launch(self, home: "_ServerHome", port: int) -> None:
         options: dict[str, str] = {
@@ -129,7 +141,7 @@ class EmbeddedPostgres:
     def _end_leftover(self, data: Path) -> None:
         """Deal with what a killed starter left; we hold the lock, so it is nobody else's."""
         pid_file = data / "postmaster.pid"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + LEFTOVER_SECONDS
         while (pid := _first_line_pid(pid_file)) is not None and _is_alive(pid):
             if str(data) not in _command_line(pid):
                 # The number has been given to some other process since, which PostgreSQL cannot tell.
