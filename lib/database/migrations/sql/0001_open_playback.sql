@@ -27,7 +27,8 @@ DECLARE
     v_video videos%ROWTYPE;
     v_right entitlements%ROWTYPE;
     v_streams integer;
-    v_lease_ends timestamptz := now() + make_interval(secs => p_lease_seconds);
+    v_now timestamptz;
+    v_lease_ends timestamptz;
 BEGIN
     SELECT u.role INTO v_role
       FROM sessions s JOIN users u ON u.id = s.user_id
@@ -67,20 +68,25 @@ BEGIN
 
     IF v_video.status <> 'ready' THEN outcome := 'video_not_ready'; RETURN; END IF;
 
+    -- One at a time for each user, renewals and takeovers too: a lease that ends must not be renewed by
+    -- one while another counts it as gone. Not the billing row: a slow sync must stop nobody's film.
+    PERFORM pg_advisory_xact_lock(hashtextextended('streams:' || p_user_id::text, 0));
+    -- Not now(): that is when the call began, and it may have waited for its turn since.
+    v_now := clock_timestamp();
+    v_lease_ends := v_now + make_interval(secs => p_lease_seconds);
+
     IF p_takeover IS NOT NULL THEN
-        UPDATE playback_sessions ps SET expires_at = now()
+        UPDATE playback_sessions ps SET expires_at = v_now
          WHERE ps.id = p_takeover AND ps.user_id = p_user_id
            AND NOT (ps.session_id = p_session_id AND ps.video_id = p_video_id);
     END IF;
 
     -- The same login asking again for the same film renews the lease it has.
     UPDATE playback_sessions ps SET expires_at = v_lease_ends
-     WHERE ps.session_id = p_session_id AND ps.video_id = p_video_id AND ps.expires_at > now()
+     WHERE ps.session_id = p_session_id AND ps.video_id = p_video_id AND ps.expires_at > v_now
     RETURNING ps.id, ps."position" INTO playback_session_id, "position";
 
     IF NOT FOUND THEN
-        -- One count at a time for each user. Not the billing row: a slow sync must stop nobody's film.
-        PERFORM pg_advisory_xact_lock(hashtextextended('streams:' || p_user_id::text, 0));
         SELECT jsonb_agg(jsonb_build_object(
                    'session_id', ps.id,
                    'device_name', s.device_name,
@@ -91,7 +97,7 @@ BEGIN
           FROM playback_sessions ps
           JOIN sessions s ON s.id = ps.session_id
           JOIN videos v ON v.id = ps.video_id
-         WHERE ps.user_id = p_user_id AND ps.expires_at > now()
+         WHERE ps.user_id = p_user_id AND ps.expires_at > v_now
            AND s.revoked_at IS NULL
            AND NOT (ps.session_id = p_session_id AND ps.video_id = p_video_id);
         IF jsonb_array_length(playing) >= v_streams THEN
@@ -99,9 +105,9 @@ BEGIN
         END IF;
         playing := NULL;
         INSERT INTO playback_sessions (id, user_id, session_id, video_id, started_at, expires_at)
-        VALUES (gen_random_uuid(), p_user_id, p_session_id, p_video_id, now(), v_lease_ends)
+        VALUES (gen_random_uuid(), p_user_id, p_session_id, p_video_id, v_now, v_lease_ends)
         ON CONFLICT (session_id, video_id)
-        DO UPDATE SET started_at = now(), expires_at = v_lease_ends
+        DO UPDATE SET started_at = v_now, expires_at = v_lease_ends
         RETURNING id, playback_sessions."position" INTO playback_session_id, "position";
     END IF;
 
