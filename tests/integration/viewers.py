@@ -1,0 +1,89 @@
+"""People, logins and rights by their rows alone: as many as a test likes, in no time."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, update
+
+from lib.database.engine import Database
+from lib.database.schema import billing_accounts, entitlements, playback_sessions, sessions, users
+from lib.video.playback import _OPEN_PLAYBACK
+
+
+class Viewer:
+    """Somebody with one login, or more, who asks the database to open films."""
+
+    def __init__(self, database: Database, *, role: str = "viewer", device: str = "Television") -> None:
+        self.database = database
+        self.id = uuid.uuid4()
+        with database.transaction() as tx:
+            tx.execute(
+                insert(users).values(
+                    id=self.id, email=f"{self.id}@example.com", role=role, password_hash="$argon2id$none"
+                )
+            )
+        self.session = self.login(device)
+
+    def login(self, device: str | None = None, *, hours: float = 24) -> uuid.UUID:
+        """Another login; it ends after `hours`."""
+        session_id, now = uuid.uuid4(), datetime.now(UTC)
+        with self.database.transaction() as tx:
+            tx.execute(
+                insert(sessions).values(
+                    id=session_id,
+                    user_id=self.id,
+                    device_name=device,
+                    created_at=now - timedelta(days=1),
+                    expires_at=now + timedelta(hours=hours),
+                )
+            )
+        return session_id
+
+    def revoke(self, session_id: uuid.UUID) -> None:
+        self._change(update(sessions).where(sessions.c.id == session_id).values(revoked_at=datetime.now(UTC)))
+
+    def may(self, **values: Any) -> "Viewer":
+        """Gives access: basic, for an hour, two streams, unless told otherwise."""
+        row = {
+            "plan": "basic",
+            "level": 1,
+            "streams": 2,
+            "reason": "subscription",
+            "until": datetime.now(UTC) + timedelta(hours=1),
+        } | values
+        self._change(insert(billing_accounts).values(user_id=self.id))
+        self._change(insert(entitlements).values(user_id=self.id, **row))
+        return self
+
+    def open(
+        self,
+        video_id: uuid.UUID | None,
+        session_id: uuid.UUID | None = None,
+        *,
+        takeover: uuid.UUID | None = None,
+        user_id: uuid.UUID | None = None,
+        lease_seconds: int = 90,
+        through: Database | None = None,
+    ) -> dict[str, Any]:
+        """What open_playback says, asked with get-playback's own statement."""
+        found = (through or self.database).read(
+            _OPEN_PLAYBACK,
+            session_id=session_id or self.session,
+            user_id=user_id or self.id,
+            video_id=video_id,
+            takeover=takeover,
+            lease_seconds=lease_seconds,
+        )
+        assert found is not None
+        return found
+
+    def let_leases_end(self) -> None:
+        """As if nothing had been heard of any of the films since long."""
+        ended = datetime.now(UTC) - timedelta(seconds=1)
+        mine = playback_sessions.c.user_id == self.id
+        self._change(update(playback_sessions).where(mine).values(expires_at=ended))
+
+    def _change(self, statement: Any) -> None:
+        with self.database.transaction() as tx:
+            tx.execute(statement)
