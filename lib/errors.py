@@ -111,6 +111,10 @@ class AlreadySubscribedError(Refusal):
     status, code, title = 409, "already_subscribed", "This account has a subscription already"
 
 
+class NoCustomerError(Refusal):
+    status, code, title = 409, "no_customer", "This account has not bought anything yet"
+
+
 class VideoNotReadyError(Refusal):
     status, code, title = 409, "video_not_ready", "The video is not ready to be watched"
 

@@ -36,6 +36,7 @@ OPERATIONS = (
     plans.LIST_PLANS,
     billing.CREATE_CHECKOUT,
     billing.CONFIRM_CHECKOUT,
+    billing.CREATE_PORTAL,
     events.STRIPE_WEBHOOK,
     catalogue.LIST_VIDEOS,
     playback.GET_PLAYBACK,

@@ -103,6 +103,13 @@ class StripePayments:
                 # It was paid or ran out in the meantime.
                 return _session(self._v1.checkout.sessions.retrieve(session_id))
 
+    def open_portal(self, customer_id: str) -> str:
+        with _answered():
+            session = self._v1.billing_portal.sessions.create(
+                {"customer": customer_id, "return_url": self._app_url}
+            )
+        return session.url
+
     def customer(self, customer_id: str) -> Customer:
         with _answered():
             try:

@@ -17,6 +17,10 @@ class MembershipAnswer(AnswerModel):
     entitlement: EntitlementModel
 
 
+class PortalAnswer(AnswerModel):
+    portal_url: str
+
+
 class Price(AnswerModel):
     amount: int
     """In the currency's smallest unit."""

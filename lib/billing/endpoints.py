@@ -4,14 +4,15 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from lib.billing.service import Checkouts
+from lib.billing.service import Checkouts, Portal
 from lib.errors import (
     AlreadySubscribedError,
     InvalidPromotionCodeError,
+    NoCustomerError,
     NotFoundError,
     UnknownPlanError,
 )
-from lib.web.bodies import Body, Text
+from lib.web.bodies import Body, NoBody, Text
 from lib.web.operation import Answer, Call, Operation, Who, rfc3339
 
 ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
@@ -53,6 +54,18 @@ CONFIRM_CHECKOUT = Operation(
 )
 
 
+CREATE_PORTAL = Operation(
+    function="create-portal",
+    method="POST",
+    tag="Billing",
+    summary="Open the page to manage card and subscription",
+    who=Who.USER,
+    body=NoBody,
+    answers={201: "lib.billing.answers:PortalAnswer"},
+    refusals=(NoCustomerError,),
+)
+
+
 def create_checkout(checkouts: Checkouts, call: Call) -> Answer:
     body: CreateCheckoutBody = call.body
     session, new = checkouts.open(
@@ -71,3 +84,7 @@ def confirm_checkout(checkouts: Checkouts, call: Call) -> Answer:
     caller = call.user()
     subscription, entitlement = checkouts.confirm(caller.user_id, caller.role, body.session_id)
     return Answer(200, {"subscription": subscription, "entitlement": entitlement}, private=True)
+
+
+def create_portal(portal: Portal, call: Call) -> Answer:
+    return Answer(201, {"portal_url": portal.open(call.user().user_id)}, private=True)

@@ -83,6 +83,10 @@ class Payments(Protocol):
         """Closes the page, unless it is closed already; how it stands then."""
         ...
 
+    def open_portal(self, customer_id: str) -> str:
+        """The address of a page where the customer manages payment and subscription themselves."""
+        ...
+
     def customer(self, customer_id: str) -> Customer:
         """The truth, fetched now."""
         ...

@@ -12,7 +12,7 @@ from lib.billing.membership import AccountMembership
 from lib.billing.ports import CheckoutSession, Payments
 from lib.config import AccessSettings, Plan
 from lib.database.engine import Database
-from lib.errors import AlreadySubscribedError, NotFoundError, UnknownPlanError
+from lib.errors import AlreadySubscribedError, NoCustomerError, NotFoundError, UnknownPlanError
 from lib.web import log
 from lib.web.operation import rfc3339
 from lib.web.ports import Clock
@@ -183,6 +183,27 @@ class Checkouts:
                 raise NotFoundError("There is no such checkout")
             self._sync.account(tx, user_id, actor="confirm-checkout")
             return self._membership.of(tx, user_id, role)
+
+
+class Portal:
+    """The provider's own page for changing cards, plans and minds."""
+
+    def __init__(self, database: Database, payments: Payments) -> None:
+        self._database = database
+        self._payments = payments
+
+    def open(self, user_id: uuid.UUID) -> str:
+        """Its address, good for a visit.
+
+        Raises:
+            NoCustomerError: nothing was ever bought, so there is nothing to manage.
+            UnavailableError: the provider is out of reach.
+        """
+        with self._database.transaction() as tx:
+            customer_id = store.customer_of(tx, user_id)
+        if customer_id is None:
+            raise NoCustomerError
+        return self._payments.open_portal(customer_id)
 
 
 class StripeEvents:

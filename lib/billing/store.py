@@ -38,6 +38,15 @@ def user_of_customer(tx: Connection, customer_id: str) -> uuid.UUID | None:
     )
 
 
+def customer_of(tx: Connection, user_id: uuid.UUID) -> str | None:
+    """The provider's id of the user, unless there is none or it was deleted there."""
+    return tx.scalar(
+        select(billing_accounts.c.stripe_customer_id).where(
+            billing_accounts.c.user_id == user_id, billing_accounts.c.customer_deleted.is_(False)
+        )
+    )
+
+
 def email_of(tx: Connection, user_id: uuid.UUID) -> str:
     return str(tx.execute(select(users.c.email).where(users.c.id == user_id)).scalar_one())
 

@@ -18,6 +18,10 @@ class Body(BaseModel):
     """Error code -> the refusal to use when all that is wrong with the body has that code."""
 
 
+class NoBody(Body):
+    """`{}` or nothing."""
+
+
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise PydanticCustomError("nul_character", "must not contain the NUL character")

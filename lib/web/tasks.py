@@ -7,17 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lib.errors import FieldError, InvalidRequestError
-from lib.web.bodies import Body
+from lib.web.bodies import Body, NoBody
 from lib.web.operation import Answer, Call, Operation, Who
 
 
 class TaskBody(Body):
     kind: str
     body: dict[str, str]
-
-
-class NoBody(Body):
-    """`{}` or nothing."""
 
 
 PROCESS_TASK = Operation(

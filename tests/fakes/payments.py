@@ -64,6 +64,10 @@ class FakePayments:
             self._close(session_id, "expired")
         return self._sessions[session_id]
 
+    def open_portal(self, customer_id: str) -> str:
+        self._call("open_portal")
+        return f"https://portal.invalid/{next(self._ids)}/{customer_id}"
+
     def customer(self, customer_id: str) -> Customer:
         self._call("customer")
         found = sorted(
