@@ -64,7 +64,7 @@ class Billing:
         self.membership = AccountMembership(SystemClock(), PLANS)
         self.checkouts = Checkouts(database, payments, self.sync, PLANS, self.membership)
         self.inbox = StripeInbox(database, self.tasks, SystemClock(), (SECRET,))
-        self.events = StripeEvents(database, self.sync)
+        self.events = StripeEvents(database, payments, self.sync)
         self.left = LeftEvents(database, self.tasks)
 
     def user(self) -> uuid.UUID:
@@ -84,7 +84,9 @@ class Billing:
 
         with self.database.transaction() as tx:
             store.lock_account(tx, user_id)
-            customer_id = self.payments.create_customer(user_id=user_id, email="somebody@example.com")
+            customer_id = self.payments.create_customer(
+                user_id=user_id, email="somebody@example.com", attempt=str(user_id)
+            )
             store.keep_customer(tx, user_id, customer_id)
         return customer_id
 

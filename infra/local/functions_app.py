@@ -23,7 +23,7 @@ class FunctionsApp:
     """Dispatches by path, without redirects: `/login` is the function login at its root."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._apps = {name: create_app(name.replace("-", "_"), str(ROOT / "main.py")) for name in names}
+        self._apps = {name: create_app(name.replace("-", "_"), str(ROOT / "main.py"))  # type: ignore[no-untyped-call] for name in names}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         name, _, rest = environ.get("PATH_INFO", "/").lstrip("/").partition("/")

@@ -37,11 +37,11 @@ class StripePayments:
         )
         self._v1 = client.v1
 
-    def create_customer(self, *, user_id: uuid.UUID, email: str) -> str:
+    def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         with _answered():
             customer = self._v1.customers.create(
                 {"email": email, "metadata": {"user_id": str(user_id)}},
-                {"idempotency_key": f"customer-{user_id}"},
+                {"idempotency_key": f"customer-{attempt}"},
             )
         return customer.id
 

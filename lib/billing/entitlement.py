@@ -52,6 +52,8 @@ def of_subscription(
         return none(_DENIED.get(status, "none"))
     if subscription.paused:
         return none("paused")
+    if subscription.taken_back is not None:
+        return none(subscription.taken_back)
     if plan is None:
         return none("none")
     if status == "past_due":

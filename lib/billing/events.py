@@ -38,6 +38,7 @@ WANTED = frozenset(
         "invoice.paid",
         "invoice.payment_failed",
         "invoice.payment_action_required",
+        "charge.dispute.closed",
         "charge.refunded",
         "refund.created",
         "refund.updated",

@@ -23,7 +23,8 @@ class PaidSubscription:
     """A subscription as the payment provider knows it now.
 
     `status` is the provider's word. `payment_missed_at` is set while a payment is overdue: when the
-    invoice that was not paid became due.
+    invoice that was not paid became due. `taken_back` says that the money for the last period paid for
+    is gone: `refunded` (in full) or `disputed` (and lost).
     """
 
     id: str
@@ -37,6 +38,7 @@ class PaidSubscription:
     paused: bool
     payment_missed_at: datetime | None
     created_at: datetime
+    taken_back: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Payments(Protocol):
         UnavailableError: it did not answer, or asked to slow down.
     """
 
-    def create_customer(self, *, user_id: uuid.UUID, email: str) -> str:
-        """The customer's id; asked again for the same user within a day, the same one."""
+    def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
+        """The customer's id; the same `attempt` again within a day gives the same one."""
         ...
 
     def open_checkout(
@@ -89,4 +91,12 @@ class Payments(Protocol):
 
     def customer(self, customer_id: str) -> Customer:
         """The truth, fetched now."""
+        ...
+
+    def customer_of_refund(self, refund_id: str) -> str | None:
+        """Whose payment was given back; None for none of ours."""
+        ...
+
+    def customer_of_dispute(self, dispute_id: str) -> str | None:
+        """Whose payment is disputed; None for none of ours."""
         ...

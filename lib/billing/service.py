@@ -142,12 +142,14 @@ class Checkouts:
         plan: Plan,
         promotion_code: str | None,
     ) -> CheckoutSession:
+        number = store.checkouts_opened(tx, user_id)
         customer_id = account.stripe_customer_id
-        if customer_id is None:
-            customer_id = self._payments.create_customer(user_id=user_id, email=store.email_of(tx, user_id))
+        if customer_id is None or account.customer_deleted:
+            customer_id = self._payments.create_customer(
+                user_id=user_id, email=store.email_of(tx, user_id), attempt=f"{user_id}-{number}"
+            )
             store.keep_customer(tx, user_id, customer_id)
         first = not store.subscriptions_of(tx, user_id)
-        number = store.checkouts_opened(tx, user_id)
         wish = hashlib.sha256(f"{plan.code}\n{promotion_code or ''}".encode()).hexdigest()[:16]
         session = self._payments.open_checkout(
             customer_id=customer_id,
@@ -209,8 +211,9 @@ class Portal:
 class StripeEvents:
     """Deals with events that were received: process-task's work for billing."""
 
-    def __init__(self, database: Database, sync: Sync) -> None:
+    def __init__(self, database: Database, payments: Payments, sync: Sync) -> None:
         self._database = database
+        self._payments = payments
         self._sync = sync
 
     def process(self, body: dict[str, Any]) -> None:
@@ -228,7 +231,8 @@ class StripeEvents:
                 event = store.lock_event(tx, event_id)
                 if event is None:
                     return
-                user_id = store.user_of_customer(tx, event.customer_id) if event.customer_id else None
+                customer_id = event.customer_id or self._customer_of(event)
+                user_id = store.user_of_customer(tx, customer_id) if customer_id else None
                 if user_id is None:
                     # Of somebody else's customer: another product may share the Stripe account.
                     store.settle_event(tx, event_id, "ignored")
@@ -239,3 +243,14 @@ class StripeEvents:
             with self._database.transaction() as tx:
                 store.note_failure(tx, event_id, type(error).__name__)
             raise
+
+    def _customer_of(self, event: Row[Any]) -> str | None:
+        """Refunds and disputes name a payment, not its customer."""
+        type_ = event.type.removeprefix("v1.")
+        if event.object_id is None:
+            return None
+        if type_.startswith("refund."):
+            return self._payments.customer_of_refund(event.object_id)
+        if type_.startswith("charge.dispute."):
+            return self._payments.customer_of_dispute(event.object_id)
+        return None

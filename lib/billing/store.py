@@ -55,7 +55,7 @@ def keep_customer(tx: Connection, user_id: uuid.UUID, customer_id: str) -> None:
     tx.execute(
         update(billing_accounts)
         .where(billing_accounts.c.user_id == user_id)
-        .values(stripe_customer_id=customer_id)
+        .values(stripe_customer_id=customer_id, customer_deleted=False)
     )
 
 

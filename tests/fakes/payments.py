@@ -28,9 +28,9 @@ class FakePayments:
         self._sold: dict[str, tuple[str, Plan, int]] = {}
         self._subscriptions: dict[str, list[PaidSubscription]] = {}
 
-    def create_customer(self, *, user_id: uuid.UUID, email: str) -> str:
+    def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         self._call("create_customer")
-        return self._customers.setdefault(str(user_id), f"cus_{user_id.hex}")
+        return self._customers.setdefault(attempt, f"cus_{uuid.uuid4().hex}")
 
     def open_checkout(
         self,
@@ -76,6 +76,10 @@ class FakePayments:
         return Customer(customer_id in self._deleted, tuple(found))
 
     # -- what a customer or a bank would do -----------------------------------------------------------
+
+    def customer_of(self, session_id: str) -> str:
+        """Whom the page asks to pay."""
+        return self._sold[session_id][0]
 
     def pay(self, session_id: str) -> PaidSubscription:
         """The customer pays on the page."""

@@ -342,3 +342,23 @@ def test_several_secrets_while_one_is_replaced(database: Database) -> None:
     for secret in ("whsec_new", "whsec_old"):
         payload = event("cus_1")
         both.receive(payload, signed(payload, secret=secret))
+
+
+def test_a_deleted_customer_may_buy_again(billing: Billing) -> None:
+    user = billing.user()
+    first, _ = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    fake(billing).pay(first.id)
+    with billing.database.transaction() as tx:
+        billing.sync.account(tx, user, actor="test")
+    customer = fake(billing).customer_of(first.id)
+    fake(billing).delete(customer)
+    billing.deliver(event(customer, "customer.deleted"))
+    billing.work()
+    assert billing.entitlement(user)["active"] is False
+    second, new = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    assert new
+    assert fake(billing).customer_of(second.id) != customer
+    fake(billing).pay(second.id)
+    with billing.database.transaction() as tx:
+        billing.sync.account(tx, user, actor="test")
+    assert billing.entitlement(user)["active"] is True
