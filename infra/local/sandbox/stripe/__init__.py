@@ -93,10 +93,13 @@ def create_app(
 
 async def _clockwork(book: Book) -> None:
     """Let happen what falls due, within a second: sessions expire, subscriptions renew."""
+    seen, due = -1, None
     while True:
         try:
-            with book.transaction():
-                lifecycle.catch_up(book, book.now())
+            if book.changes != seen or (due is not None and due <= book.now()):
+                with book.transaction():
+                    due = lifecycle.catch_up(book, book.now())
+                seen = book.changes
         except Exception:
             log.exception("what fell due could not be done")
         await asyncio.sleep(1)

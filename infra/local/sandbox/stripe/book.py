@@ -94,6 +94,10 @@ class Book:
         clock = state.get("stripe.clock", "clock") or {"ahead": 0}
         self._ahead: float = clock["ahead"]
         self._frozen: int | None = None
+        self.changes = 0
+        """Counts the writes, so that who watches the books knows when to look again."""
+        # Events are many and most lists want few: only what lists choose by is held in memory.
+        self._told = [_outline(event) for event in self.all("event")]
 
     # Time
 
@@ -135,6 +139,7 @@ class Book:
                     event_type=event["type"],
                     body=json.dumps(shown(event), separators=(",", ":")),
                 )
+        self._told += [_outline(event) for event in happened]
 
     def find(self, kind: str, id: str | None) -> Object | None:
         """The object, or None."""
@@ -154,6 +159,7 @@ class Book:
     def keep(self, thing: Object) -> Object:
         """Write the object as it is, without an event."""
         self._state.put(f"stripe.{thing['object']}", thing["id"], thing)
+        self.changes += 1
         return thing
 
     def create(self, thing: Object, *event_types: str) -> Object:
@@ -192,11 +198,19 @@ class Book:
         self._happened.append(self.keep(event))
 
     def events(self) -> list[Object]:
-        """The events Stripe still keeps, oldest first, each knowing whether it is still on its way."""
+        """The outlines of the events Stripe still keeps, oldest first: ``id, created, type, pending_webhooks``."""
         pending = {d["event_id"] for d in self._deliveries.recent(CHANNEL) if d["status"] != "delivered"}
         since = self.now() - EVENTS_KEPT
         return [
             event | {"pending_webhooks": int(event["id"] in pending)}
-            for event in self.all("event")
+            for event in self._told
             if event["created"] >= since
         ]
+
+    def event(self, outline: Object) -> Object:
+        """The whole event of an outline."""
+        return self.get("event", outline["id"]) | {"pending_webhooks": outline["pending_webhooks"]}
+
+
+def _outline(event: Object) -> Object:
+    return {name: event[name] for name in ("id", "created", "type")}

@@ -223,12 +223,12 @@ def open_invoices(book: Book, subscription: Object) -> list[Object]:
     ]
 
 
-def catch_up(book: Book, until: int) -> None:
-    """Do what fell due up to ``until`` (Unix seconds), each thing at its moment."""
+def catch_up(book: Book, until: int) -> int | None:
+    """Do what fell due up to ``until`` (Unix seconds), each thing at its moment; returns the next one's, if any."""
     for _ in range(10_000):
         first = min(_due(book), key=lambda due: due[0], default=None)
         if first is None or first[0] > until:
-            return
+            return first[0] if first else None
         with book.at(first[0]):
             first[1]()
     raise RuntimeError("time does not pass: too many things fall due")

@@ -67,9 +67,8 @@ def attempt(book: Book, invoice: Object, *, declined: bool = False) -> bool:
 
 def _payment(book: Book, invoice: Object) -> Object:
     """The invoice's payment, made with its intent at the first attempt."""
-    for payment in book.all("invoice_payment"):
-        if payment["invoice"] == invoice["id"]:
-            return payment
+    if invoice["attempt_count"]:
+        return next(p for p in book.all("invoice_payment") if p["invoice"] == invoice["id"])
     intent = objects.payment_intent(
         book.now(),
         amount=invoice["amount_due"],

@@ -162,13 +162,14 @@ def _list_events(call: Call) -> Object:
         if re.fullmatch(pattern, event["type"])
         and given.get("delivery_success") in (None, event["pending_webhooks"] == 0)
     ]
-    return page(found, given, call.path)
+    answer = page(found, given, call.path)
+    return answer | {"data": [call.book.event(outline) for outline in answer["data"]]}
 
 
 def _one_event(call: Call) -> Object:
-    for event in call.book.events():
-        if event["id"] == call.id:
-            return event
+    for outline in call.book.events():
+        if outline["id"] == call.id:
+            return call.book.event(outline)
     raise missing("event", call.id)
 
 
