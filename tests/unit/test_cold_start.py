@@ -1,0 +1,100 @@
+"""What a function loads before its first request: a viewer waits for it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from infra.local.functions_app import ROOT, function_names
+
+# Nobody needs these to start; the connector and the clients are loaded at first use, by their adapters.
+NEVER = {
+    "alembic",
+    "email_validator",
+    "fastapi",
+    "google.cloud.sql.connector",
+    "google.cloud.tasks",
+    "google.cloud.tasks_v2",
+    "grpc",
+    "infra",
+    "mux_python",
+    "pytest",
+    "starlette",
+    "tests",
+}
+DATABASE = {"sqlalchemy", "pg8000"}
+BODY = {"pydantic"}
+TOKEN = {"jwt", "cryptography"}
+HASHING = {"argon2"}
+STRIPE = {"stripe", "requests"}
+COSTLY = DATABASE | BODY | TOKEN | HASHING | STRIPE
+
+# Function -> what it needs of the costly ones; the others must stay out.
+NEEDS: dict[str, set[str]] = {
+    "account": DATABASE | BODY | TOKEN,
+    "api-docs": set(),
+    "confirm-checkout": DATABASE | BODY | TOKEN | STRIPE,
+    "create-checkout": DATABASE | BODY | TOKEN | STRIPE,
+    "get-playback": DATABASE | TOKEN,
+    "jwks": set(),
+    "list-plans": set(),
+    "list-videos": DATABASE | TOKEN,
+    "login": DATABASE | BODY | TOKEN | HASHING,
+    "mux-webhook": DATABASE,
+    "process-task": DATABASE | BODY | TOKEN | STRIPE,
+    "reconcile": DATABASE | BODY | TOKEN,
+    "register": DATABASE | BODY | TOKEN | HASHING,
+    "stripe-webhook": DATABASE,
+    "upload-asset": DATABASE | BODY | TOKEN,
+}
+LOADED = "import json, sys, main; getattr(main, sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
+
+
+def test_every_function_is_in_the_table() -> None:
+    assert sorted(NEEDS) == function_names()
+
+
+@pytest.mark.parametrize("name", sorted(NEEDS))
+def test_loads_only_what_it_needs(settings: dict[str, str], name: str) -> None:
+    loaded = set(json.loads(_python(LOADED, name, settings).stdout))
+    assert loaded & NEVER == set()
+    assert loaded & COSTLY == NEEDS[name]
+    others = {f"functions.{other.replace('-', '_')}" for other in NEEDS if other != name}
+    assert loaded & others == set()
+
+
+def test_the_queue_s_client_waits_for_the_first_task(settings: dict[str, str]) -> None:
+    """With a queue as in the cloud, not the local dispatcher."""
+    queue = {"TASKS_QUEUE": "projects/p/locations/l/queues/q"}
+    real = {key: value for key, value in settings.items() if key != "DISPATCHER_URL"}
+    loaded = set(json.loads(_python(LOADED, "stripe-webhook", real | queue).stdout))
+    assert loaded & NEVER == set()
+    assert loaded & COSTLY == DATABASE
+
+
+def test_the_connector_waits_for_the_first_connection(settings: dict[str, str]) -> None:
+    instance = {"INSTANCE_CONNECTION_NAME": "p:r:i", "DB_NAME": "n", "DB_USER": "u"}
+    real = {key: value for key, value in settings.items() if key != "DATABASE_URL"}
+    loaded = set(json.loads(_python(LOADED, "get-playback", real | instance).stdout))
+    assert loaded & NEVER == set()
+
+
+@pytest.mark.parametrize("name", ["_private", "__path__", "no-such", "../login", "get.playback", ""])
+def test_names_that_are_no_function(settings: dict[str, str], name: str) -> None:
+    found = _python("import sys, main; print(hasattr(main, sys.argv[1]))", name, settings)
+    assert found.stdout == "False\n"
+
+
+def _python(code: str, argument: str, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a line in a fresh process, with these settings and no others."""
+    return subprocess.run(
+        [sys.executable, "-c", code, argument],
+        cwd=ROOT,
+        env=settings | {"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
