@@ -114,15 +114,13 @@ async function showAccount() {
   at("sign-in").hidden = Boolean(user);
   at("signed-in").hidden = !user;
   at("subscription").textContent = "";
-  at("portal").hidden = true;
   if (!user) return;
   at("who").textContent = user.email;
   try {
     const account = await api("GET", "/account");
     at("subscription").textContent = describe(account.subscription, account.entitlement);
-    at("portal").hidden = !account.subscription;
   } catch (error) {
-    if (error.status !== 404) show(error.message);
+    show(error.message);
   }
 }
 
@@ -236,6 +234,7 @@ async function stop() {
   video.removeAttribute("src");
   video.load();
   at("player").hidden = true;
+  // A courtesy: without it the place is freed a little later.
   await api("POST", "/heartbeat", { session_id: id, position, stop: true }).catch(() => undefined);
 }
 
@@ -247,6 +246,7 @@ async function signIn(how, form) {
 
 async function signOut() {
   await stop();
+  // Whatever the server says, this page forgets the tokens.
   await api("POST", "/logout", {}).catch(() => undefined);
   session.end();
   await showAccount();
@@ -260,9 +260,6 @@ async function home() {
   });
   at("sign-out").addEventListener("click", (event) => run(event.target, signOut));
   at("close").addEventListener("click", (event) => run(event.target, stop));
-  at("portal").addEventListener("click", (event) =>
-    run(event.target, async () => location.assign((await api("POST", "/create-portal", {})).portal_url)),
-  );
   const results = await Promise.allSettled([showAccount(), showPlans(), showFilms()]);
   const failed = results.find((result) => result.status === "rejected");
   if (failed) show(failed.reason.message);
