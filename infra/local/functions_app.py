@@ -5,7 +5,7 @@ path names the function, which sees the rest.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ class FunctionsApp:
     """Dispatches by path, without redirects: `/login` is the function login at its root."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._apps = {name: create_app(name.replace("-", "_"), str(ROOT / "main.py"))  # type: ignore[no-untyped-call] for name in names}
+        create: Callable[[str, str], Any] = create_app
+        self._apps = {name: create(name.replace("-", "_"), str(ROOT / "main.py")) for name in names}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         name, _, rest = environ.get("PATH_INFO", "/").lstrip("/").partition("/")

@@ -107,7 +107,18 @@ def close_checkout(tx: Connection, session_id: str, state: str) -> None:
 def replace_subscriptions(
     tx: Connection, user_id: uuid.UUID, found: Sequence[tuple[PaidSubscription, str | None]]
 ) -> None:
-    """Makes the rows say what the provider says. `found` pairs each subscription with its plan code."""
+    """Makes the rows say what the provider says. `found` pairs each subscription with its plan code.
+
+    A subscription that is not listed any more is over: its customer was deleted, or replaced.
+    """
+    tx.execute(
+        update(subscriptions)
+        .where(
+            subscriptions.c.user_id == user_id,
+            subscriptions.c.stripe_id.not_in([subscription.id for subscription, _ in found]),
+        )
+        .values(status="canceled", payment_missed_at=None, synced_at=func.now())
+    )
     for subscription, plan in found:
         values = {
             "user_id": user_id,
