@@ -20,7 +20,7 @@ h1 { font-size: 1.15rem; margin: 0; color: var(--soft); font-weight: 500 }
 .price { font-size: 2rem; font-weight: 700; margin: 0 0 1rem }
 .price small { font-size: 1rem; font-weight: 400; color: var(--soft) }
 label { display: block; font-weight: 600; margin: 1rem 0 .25rem }
-input { width: 100%; font: inherit; padding: .65rem .75rem; border: 1px solid var(--line); border-radius: .5rem;
+input { width: 100%; font: inherit; padding: .65rem .75rem; border: 1px solid var(--soft); border-radius: .5rem;
   background: var(--ground); color: inherit }
 button { width: 100%; margin-top: 1.25rem; font: inherit; font-weight: 600; padding: .75rem; border: 0;
   border-radius: .5rem; background: var(--accent); color: var(--on-accent); cursor: pointer }

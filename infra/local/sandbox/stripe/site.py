@@ -94,9 +94,10 @@ class Site:
 
     async def redeliver(self, request: Request) -> Response:
         """POST /deliveries/{id}/redeliver: send one again."""
-        delivery = self._deliveries.redeliver(request.path_params["id"])
-        if delivery is None or delivery["channel"] != CHANNEL:
+        wanted = request.path_params["id"]
+        if all(delivery["id"] != wanted for delivery in self._deliveries.recent(CHANNEL)):
             return JSONResponse({"ok": False, "error": "No such delivery."}, 404)
+        delivery = self._deliveries.redeliver(wanted)
         return JSONResponse({"ok": True, "delivery": delivery}, 202)
 
 
