@@ -37,6 +37,7 @@ NEEDS: dict[str, set[str]] = {
     "api-docs": set(),
     "confirm-checkout": DATABASE | BODY | TOKEN | STRIPE,
     "create-checkout": DATABASE | BODY | TOKEN | STRIPE,
+    "create-portal": DATABASE | BODY | TOKEN | STRIPE,
     "get-playback": DATABASE | TOKEN,
     "jwks": set(),
     "list-plans": set(),
