@@ -14,8 +14,9 @@ from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
-sync = Sync(StripePayments(env.stripe(), env.app_url()), env.plans(), env.access(), SystemClock())
-kinds = {STRIPE_EVENT: StripeEvents(Database(env.database()), sync).process}
+payments = StripePayments(env.stripe(), env.app_url())
+sync = Sync(payments, env.plans(), env.access(), SystemClock())
+kinds = {STRIPE_EVENT: StripeEvents(Database(env.database()), payments, sync).process}
 process_task = serve(
     [(tasks.PROCESS_TASK, partial(tasks.process_task, kinds))],
     env.web(),

@@ -1,7 +1,7 @@
 """Stripe as `Payments`, by its SDK. Imported only where a checkout or a sync needs it."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,8 @@ TIMEOUT_SECONDS = 6
 # The SDK repeats connection errors, 409 and 5xx with the same idempotency key.
 RETRIES = 1
 _MOST_SUBSCRIPTIONS = 100
+_RECENT = 10
+_BILLS_OF_PERIODS = ("subscription_create", "subscription_cycle")
 
 
 class StripePayments:
@@ -129,8 +131,41 @@ class StripePayments:
             deleted = not any(item.status != "canceled" for item in found.data) and bool(
                 getattr(self._v1.customers.retrieve(customer_id), "deleted", False)
             )
-        newest_first = sorted(found.data, key=lambda item: item.created, reverse=True)
-        return Customer(deleted=deleted, subscriptions=tuple(_subscription(item) for item in newest_first))
+            newest_first = sorted(found.data, key=lambda item: item.created, reverse=True)
+            subscriptions = tuple(_subscription(item, self._taken_back(item)) for item in newest_first)
+        return Customer(deleted=deleted, subscriptions=subscriptions)
+
+    def _taken_back(self, found: stripe.Subscription) -> str | None:
+        """What became of the money for the last period paid for; asked only where access hangs on it."""
+        if found.status not in ("active", "past_due"):
+            return None
+        paid = self._v1.invoices.list(
+            {"subscription": found.id, "status": "paid", "limit": _RECENT, "expand": ["data.payments"]}
+        )
+        # Newest first. Bills between periods (an upgrade's difference) open no access by themselves.
+        periods = (bill for bill in paid.data if bill.billing_reason in _BILLS_OF_PERIODS)
+        bill = next(periods, None)
+        if bill is None or not bill.amount_paid or bill.payments is None:
+            return None
+        for payment in bill.payments.data:
+            intent = payment.payment.payment_intent
+            if payment.status != "paid" or intent is None:
+                continue
+            charges = self._v1.charges.list({"payment_intent": _id(intent), "limit": _RECENT})
+            taken = next((charge for charge in charges.data if charge.refunded or charge.disputed), None)
+            if taken is not None:
+                return "refunded" if taken.refunded else self._lost(taken.id)
+        return None
+
+    def _lost(self, charge_id: str) -> str | None:
+        disputes = self._v1.disputes.list({"charge": charge_id, "limit": _RECENT})
+        return "disputed" if any(dispute.status == "lost" for dispute in disputes.data) else None
+
+    def customer_of_refund(self, refund_id: str) -> str | None:
+        return _payer(lambda: self._v1.refunds.retrieve(refund_id, {"expand": ["charge"]}))
+
+    def customer_of_dispute(self, dispute_id: str) -> str | None:
+        return _payer(lambda: self._v1.disputes.retrieve(dispute_id, {"expand": ["charge"]}))
 
 
 @contextmanager
@@ -142,13 +177,31 @@ def _answered() -> Iterator[None]:
         raise UnavailableError("The payment provider is out of reach") from error
 
 
+def _payer(fetch: Callable[[], stripe.Refund | stripe.Dispute]) -> str | None:
+    with _answered():
+        try:
+            charge = fetch().charge
+        except stripe.InvalidRequestError as error:
+            if error.code != "resource_missing":
+                raise
+            return None
+    if not isinstance(charge, stripe.Charge) or charge.customer is None:
+        return None
+    return _id(charge.customer)
+
+
+def _id(reference: Any) -> str:
+    """Stripe gives an id, or the object where it was expanded."""
+    return str(reference if isinstance(reference, str) else reference.id)
+
+
 def _session(session: stripe.checkout.Session) -> CheckoutSession:
     state = session.status or "expired"
     url = session.url if state == "open" else None
     return CheckoutSession(session.id, state, url, _time(session.expires_at))
 
 
-def _subscription(found: stripe.Subscription) -> PaidSubscription:
+def _subscription(found: stripe.Subscription, taken_back: str | None) -> PaidSubscription:
     # Periods live on the items since 2025-03-31; with several the last one to end counts.
     items = found["items"].data
     price = items[0].price
@@ -170,6 +223,7 @@ def _subscription(found: stripe.Subscription) -> PaidSubscription:
         paused=found.pause_collection is not None,
         payment_missed_at=_time_or_none(missed),
         created_at=_time(found.created),
+        taken_back=taken_back,
     )
 
 

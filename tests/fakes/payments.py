@@ -27,6 +27,7 @@ class FakePayments:
         self._sessions: dict[str, CheckoutSession] = {}
         self._sold: dict[str, tuple[str, Plan, int]] = {}
         self._subscriptions: dict[str, list[PaidSubscription]] = {}
+        self._payers: dict[str, str] = {}
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         self._call("create_customer")
@@ -75,6 +76,14 @@ class FakePayments:
         )
         return Customer(customer_id in self._deleted, tuple(found))
 
+    def customer_of_refund(self, refund_id: str) -> str | None:
+        self._call("customer_of_refund")
+        return self._payers.get(refund_id)
+
+    def customer_of_dispute(self, dispute_id: str) -> str | None:
+        self._call("customer_of_dispute")
+        return self._payers.get(dispute_id)
+
     # -- what a customer or a bank would do -----------------------------------------------------------
 
     def customer_of(self, session_id: str) -> str:
@@ -118,6 +127,13 @@ class FakePayments:
         """Changes the newest subscription."""
         found = self._subscriptions[customer_id]
         found[-1] = replace(found[-1], **facts)  # type: ignore[arg-type]
+
+    def take_back(self, customer_id: str, how: str) -> str:
+        """The money of the newest subscription is `refunded` or `disputed`; the refund's or dispute's id."""
+        self.change(customer_id, taken_back=how)
+        taken_id = f"{how}_{next(self._ids)}_{uuid.uuid4().hex}"
+        self._payers[taken_id] = customer_id
+        return taken_id
 
     def delete(self, customer_id: str) -> None:
         """The customer is deleted: its subscriptions are canceled."""
