@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -70,13 +71,30 @@ class Machine:
         return min((pid for pid, command in self.descendants().items() if part in command), default=0)
 
 
+@contextmanager
+def started(folder: Path) -> Iterator[Machine]:
+    machine = Machine(folder / "data", free_port())
+    try:
+        yield machine
+    finally:
+        if machine.process.poll() is None:
+            machine.process.terminate()
+            machine.process.wait(END_PATIENCE)
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    started = Machine(tmp_path / "data", free_port())
-    yield started
-    if started.process.poll() is None:
-        started.process.terminate()
-        started.process.wait(END_PATIENCE)
+    """One to be ended."""
+    with started(tmp_path) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One that runs on, shared."""
+    with started(tmp_path_factory.mktemp("lasting")) as machine:
+        machine.wait_until_running()
+        yield machine
 
 
 @pytest.mark.parametrize(
@@ -108,17 +126,23 @@ def test_a_signal_while_starting_leaves_no_process_and_it_starts_again(
     assert again.process.wait(END_PATIENCE) == 0
 
 
-def test_whatever_ends_by_itself_is_started_again(machine: Machine) -> None:
-    machine.wait_until_running()
+def test_the_page_and_the_sample_film_are_there(lasting: Machine) -> None:
+    assert "<title>Streamly</title>" in httpx.get(f"{lasting.url}/", trust_env=False).text
+    eventually(lambda: "The sample film is ready" in lasting.output, "the sample film", 60)
+    videos = httpx.get(f"{lasting.url}/list-videos", trust_env=False).json()["videos"]
+    assert [(video["title"], video["level"]) for video in videos] == [("Sample film", 1)]
+
+
+def test_whatever_ends_by_itself_is_started_again(lasting: Machine) -> None:
     for part in ("gunicorn", "infra.local.sandbox.app", "infra.local.gateway", "postgres -D"):
-        killed = machine.pid_of(part)
+        killed = lasting.pid_of(part)
         os.kill(killed, signal.SIGKILL)
         eventually(partial(has_ended, killed), "it has ended")
-        eventually(partial(machine.pid_of, part), f"{part} is there again")
+        eventually(partial(lasting.pid_of, part), f"{part} is there again")
         for path in ("/list-videos", "/sandbox/"):
-            eventually(partial(answers, machine.url + path), f"{path} after {part} was killed", 30)
-    assert machine.process.poll() is None
-    assert machine.output.count("starting it again") >= 4
+            eventually(partial(answers, lasting.url + path), f"{path} after {part} was killed", 30)
+    assert lasting.process.poll() is None
+    assert lasting.output.count("starting it again") >= 4
 
 
 def test_killed_by_force_it_leaves_no_process_behind(machine: Machine) -> None:
@@ -131,18 +155,16 @@ def test_killed_by_force_it_leaves_no_process_behind(machine: Machine) -> None:
             eventually(partial(has_ended, pid), command)
 
 
-def test_a_second_one_on_the_same_data_is_refused_in_a_line(machine: Machine) -> None:
-    machine.wait_until_running()
-    second = refused({"PORT": str(free_port()), "STREAMLY_LOCAL_DIR": str(machine.data_dir)})
+def test_a_second_one_on_the_same_data_is_refused_in_a_line(lasting: Machine) -> None:
+    second = refused({"PORT": str(free_port()), "STREAMLY_LOCAL_DIR": str(lasting.data_dir)})
     assert re.fullmatch(
-        rf"streamly: .* in use by another Streamly \(process {machine.process.pid}\).*\n", second
+        rf"streamly: .* in use by another Streamly \(process {lasting.process.pid}\).*\n", second
     )
-    assert answers(f"{machine.url}/list-plans")
+    assert answers(f"{lasting.url}/list-plans")
 
 
-def test_a_taken_port_is_refused_in_a_line(machine: Machine, tmp_path: Path) -> None:
-    machine.wait_until_running()
-    port = machine.url.rpartition(":")[2]
+def test_a_taken_port_is_refused_in_a_line(lasting: Machine, tmp_path: Path) -> None:
+    port = lasting.url.rpartition(":")[2]
     second = refused({"PORT": port, "STREAMLY_LOCAL_DIR": str(tmp_path / "other")})
     assert second == f"streamly: port {port} is taken; choose another: make run PORT=8001\n"
 
@@ -152,23 +174,14 @@ def test_a_port_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:
     assert second == "streamly: PORT should be a number from 1 to 65535, not 'http'\n"
 
 
-def test_the_settings_of_the_functions_can_be_sourced(machine: Machine) -> None:
-    machine.wait_until_running()
-    path = machine.data_dir / "functions.env"
+def test_the_settings_of_the_functions_can_be_sourced(lasting: Machine) -> None:
+    path = lasting.data_dir / "functions.env"
     assert path.stat().st_mode & 0o777 == 0o600
     sourced = subprocess.run(
         ["sh", "-c", f"set -a; . '{path}'; env"], capture_output=True, text=True, check=True
     ).stdout
-    assert f"MUX_API_BASE={machine.url}/sandbox/mux\n" in sourced
+    assert f"MUX_API_BASE={lasting.url}/sandbox/mux\n" in sourced
     assert 'PLANS=[{"code": "basic"' in sourced
-
-
-def test_the_page_and_the_sample_film_are_there(machine: Machine) -> None:
-    machine.wait_until_running()
-    assert "<title>Streamly</title>" in httpx.get(f"{machine.url}/", trust_env=False).text
-    eventually(lambda: "The sample film is ready" in machine.output, "the sample film", 60)
-    videos = httpx.get(f"{machine.url}/list-videos", trust_env=False).json()["videos"]
-    assert [(video["title"], video["level"]) for video in videos] == [("Sample film", 1)]
 
 
 def test_the_env_file_is_read_like_a_shell_would(tmp_path: Path) -> None:
