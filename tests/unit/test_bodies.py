@@ -1,6 +1,7 @@
 """Bodies: strict, and every bad field named at once."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -182,7 +183,6 @@ JSON = st.recursive(
     )
 )
 def test_anything_is_a_body_or_a_refusal(raw: bytes) -> None:
-    try:
+    # Anything else is a fault, which the last resort would turn into a 500.
+    with suppress(MalformedRequestError, InvalidRequestError, WeakPasswordError):
         parse(RegisterBody, raw, RULES)
-    except (MalformedRequestError, InvalidRequestError, WeakPasswordError) as refusal:
-        assert refusal.status in (400, 422)

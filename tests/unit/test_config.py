@@ -26,8 +26,14 @@ PLAYBACK: Ask = Environment.playback
 TASKS: Ask = Environment.tasks
 TASK_CALLERS: Ask = Environment.task_callers
 SCHEDULER: Ask = Environment.scheduler_callers
-KEYS: Ask = lambda env: JwtTokens(env.tokens())
-SIGNER: Ask = lambda env: MuxSigner(env.mux_signing())
+
+
+def access_keys(env: Environment) -> object:
+    return JwtTokens(env.tokens())
+
+
+def signer(env: Environment) -> object:
+    return MuxSigner(env.mux_signing())
 
 
 def one_line(error: ConfigError, name: str) -> None:
@@ -129,7 +135,11 @@ MALFORMED: list[tuple[str, Ask, list[str]]] = [
         ],
     ),
     ("CORS_ORIGINS", WEB, ["*", "app.example.com", "https://app.example.com/path", "ftp://a", "https://["]),
-    ("ACCESS_TOKEN_KEYS", TOKENS, ["x", "[]", "{}", '{"keys":[]}', '{"keys":[1]}', '{"keys":[{"kty":"RSA"}]}']),
+    (
+        "ACCESS_TOKEN_KEYS",
+        TOKENS,
+        ["x", "[]", "{}", '{"keys":[]}', '{"keys":[1]}', '{"keys":[{"kty":"RSA"}]}'],
+    ),
     ("REGISTRATION", ACCOUNTS, ["closed", "verified"]),
     ("PLANS", PLANS, ["x", "{}", "[]", "[1]", "[{}]"]),
     ("STRIPE_SECRET_KEY", STRIPE, ["pk_test_1", "sk_1", "test"]),
@@ -137,7 +147,7 @@ MALFORMED: list[tuple[str, Ask, list[str]]] = [
     ("MUX_API_BASE", MUX, ["localhost", "http://[x"]),
     ("MUX_STREAM_BASE", SIGNING, ["localhost"]),
     ("MUX_IMAGE_BASE", SIGNING, ["localhost"]),
-    ("MUX_SIGNING_PRIVATE_KEY", SIGNER, ["x", "bm8ga2V5", "-----BEGIN RSA PRIVATE KEY-----"]),
+    ("MUX_SIGNING_PRIVATE_KEY", signer, ["x", "bm8ga2V5", "-----BEGIN RSA PRIVATE KEY-----"]),
     ("VIDEO_PROVIDER", Environment.video_provider, ["vimeo", "cloudflare"]),
     ("TASKS_QUEUE", TASKS, ["queue", "projects/p/queues/q"]),
     ("TASKS_URL", TASKS, ["process-task", "http://[x", "mailto:a@b"]),
@@ -173,7 +183,7 @@ def test_malformed(settings: dict[str, str], name: str, ask: Ask, value: str) ->
 )
 def test_unusable_signing_keys(settings: dict[str, str], changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as raised:
-        KEYS(Environment(settings | {"ACCESS_TOKEN_KEYS": _key(settings, **changes)}))
+        access_keys(Environment(settings | {"ACCESS_TOKEN_KEYS": _key(settings, **changes)}))
     one_line(raised.value, "ACCESS_TOKEN_KEYS")
 
 
@@ -279,7 +289,7 @@ def test_messages_repeat_no_secret(settings: dict[str, str]) -> None:
         ("ACCESS_TOKEN_KEYS", TOKENS, '{"keys":[{"d":"hidden"}]}'),
         ("ACCESS_TOKEN_KEYS", TOKENS, "hidden"),
         ("STRIPE_SECRET_KEY", STRIPE, "hidden"),
-        ("MUX_SIGNING_PRIVATE_KEY", SIGNER, "hidden"),
+        ("MUX_SIGNING_PRIVATE_KEY", signer, "hidden"),
         ("DATABASE_URL", DATABASE, "postgresql://u:hidden@host/name"),
     ):
         with pytest.raises(ConfigError) as raised:

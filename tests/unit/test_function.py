@@ -251,7 +251,7 @@ def test_cors_for_nobody_else(origin: str | None) -> None:
     client = Client((operation("GET"), lambda _: Answer(204)))
     for method in ("OPTIONS", "GET", "PUT"):
         response = client(method, headers={"Origin": origin} if origin else {})
-        assert not [name for name in response.headers.keys() if name.startswith("Access-Control")]
+        assert not [name for name, _ in response.headers if name.startswith("Access-Control")]
         assert response.headers["Vary"] == "Origin"
 
 

@@ -19,7 +19,7 @@ BODY = b'{"id":"evt_1"}'
 SECRETS = ("whsec_old", "whsec_new")
 
 
-def sign(body: bytes = BODY, secret: str = "whsec_new", at: int | str = T) -> str:
+def sign(body: bytes = BODY, secret: str = SECRETS[1], at: int | str = T) -> str:
     return hmac.new(secret.encode(), str(at).encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
