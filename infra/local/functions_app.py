@@ -5,11 +5,15 @@ path names the function, which sees the rest.
 """
 
 import json
+import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from functions_framework import create_app
+
+from lib.errors import NotFoundError
+from lib.web import problem
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,16 +34,8 @@ class FunctionsApp:
         name, _, rest = environ.get("PATH_INFO", "/").lstrip("/").partition("/")
         app = self._apps.get(name)
         if app is None:
-            body = json.dumps(
-                {
-                    "type": "about:blank",
-                    "title": "There is no such thing",
-                    "status": 404,
-                    "detail": "There is no such function",
-                    "code": "not_found",
-                    "request_id": "",
-                }
-            ).encode()
+            refusal = NotFoundError("There is no such function")
+            body = json.dumps(problem.document(refusal, str(uuid.uuid4()))).encode()
             headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
             start_response("404 Not Found", headers)
             return [body]
