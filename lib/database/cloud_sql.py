@@ -1,13 +1,15 @@
 """Connections to Cloud SQL through Google's connector: IAM login, TLS, no open port.
 
 The connector is imported and built at the first connection (half a second that a cold start without a
-query does not pay). Its own `timeout` bounds neither TCP nor TLS, so each connection is made in a thread
-that is given up, together with its connector, when the time is over.
+query does not pay). Its own `timeout` bounds neither TCP nor TLS nor anything after, so each connection is made in a thread
+that is given up, together with its connector, when the time is over, and its socket gets a limit.
 """
 
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import pg8000.exceptions
 
 from lib.config import DatabaseSettings
 from lib.errors import UnavailableError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from google.cloud.sql.connector import Connector
 
 CONNECT_SECONDS = 8.0
+SOCKET_SECONDS = 20.0
 
 
 def _default_connector() -> "Connector":
@@ -31,7 +34,8 @@ class CloudSqlConnections:
         settings: with instance, name and user; no password means IAM login.
         server_limits: PostgreSQL run-time parameters sent at connection (timeouts).
         connector: builds the connector; tests hand one that looks at a local stand-in.
-        seconds: bound on one connection, everything included.
+        seconds: bound on making one connection, everything included.
+        socket_seconds: bound on each wait for an answer on it.
     """
 
     def __init__(
@@ -40,11 +44,13 @@ class CloudSqlConnections:
         server_limits: Mapping[str, str],
         connector: "Callable[[], Connector]" = _default_connector,
         seconds: float = CONNECT_SECONDS,
+        socket_seconds: float = SOCKET_SECONDS,
     ) -> None:
         self._settings = settings
         self._limits = dict(server_limits)
         self._build = connector
         self._seconds = seconds
+        self._socket_seconds = socket_seconds
         self._lock = threading.Lock()
         self._connector: Connector | None = None
 
@@ -52,8 +58,8 @@ class CloudSqlConnections:
         """One open pg8000 connection.
 
         Raises:
-            UnavailableError: not within the bound.
-            Exception: what the connector or the server said.
+            UnavailableError: not within the bound, or Google's side cannot be reached.
+            pg8000.exceptions.Error: what the server said.
         """
         done = threading.Event()
         outcome: list[Any] = []
@@ -78,7 +84,9 @@ class CloudSqlConnections:
             self._connector = None
             raise UnavailableError("The database did not answer in time")
         if failure:
-            raise failure[0]
+            if isinstance(failure[0], pg8000.exceptions.Error):
+                raise failure[0]
+            raise UnavailableError("The database cannot be reached") from failure[0]
         return outcome[0]
 
     def _connect(self) -> Any:
@@ -88,7 +96,7 @@ class CloudSqlConnections:
             if connector is None:
                 connector = self._connector = self._build()
         password = {"password": settings.password} if settings.password else {"enable_iam_auth": True}
-        return connector.connect(
+        connection = connector.connect(
             str(settings.instance),
             "pg8000",
             user=settings.user,
@@ -97,3 +105,6 @@ class CloudSqlConnections:
             startup_params=self._limits,
             **password,
         )
+        # The driver sets none on a socket that it is given.
+        connection._usock.settimeout(self._socket_seconds)  # noqa: SLF001
+        return connection

@@ -34,10 +34,14 @@ _SERVER_LIMITS = {
 
 
 class Database:
-    """The process's way to PostgreSQL. Building one connects to nothing."""
+    """The process's way to PostgreSQL. Building one connects to nothing.
 
-    def __init__(self, settings: DatabaseSettings) -> None:
-        self._engine = _engine(settings)
+    Args:
+        connect: makes the driver's connections in another way than the settings say.
+    """
+
+    def __init__(self, settings: DatabaseSettings, connect: Callable[[], Any] | None = None) -> None:
+        self._engine = _engine(settings, connect)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -120,10 +124,9 @@ def _sqlstate(error: BaseException | None) -> str | None:
     return said.get("C") if isinstance(said, dict) else None
 
 
-def _engine(settings: DatabaseSettings) -> Engine:
-    connect: Callable[[], Any] | None = None
+def _engine(settings: DatabaseSettings, connect: Callable[[], Any] | None) -> Engine:
     arguments: Mapping[str, object] = {"timeout": SOCKET_SECONDS, "startup_params": _SERVER_LIMITS}
-    if settings.instance:
+    if settings.instance and connect is None:
         from lib.database.cloud_sql import CloudSqlConnections
 
         connect = CloudSqlConnections(settings, _SERVER_LIMITS).connect
