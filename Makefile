@@ -46,6 +46,8 @@ function: $(VENV)/.local ## one function alone with the settings of `make run`: 
 	@set -a; . .local/functions.env; set +a; exec functions-framework --target "$(NAME)" --port "$${PORT:-8080}"
 
 clean: ## forget the local data (.local)
+	@# Where PostgreSQL could not run in place, its data lie elsewhere: see infra/local/postgres.py.
+	@test ! -L .local/postgres-home || rm -rf "$$(readlink -f .local/postgres-home)"
 	rm -rf .local
 
 $(VENV)/bin/python:

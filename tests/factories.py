@@ -125,7 +125,7 @@ class Factory:
         return video_id
 
 
-def wait_for(found: Callable[[], T], seconds: float = 15) -> T:
+def wait_for(found: Callable[[], T | None], seconds: float = 15) -> T:
     """What `found` gives once it is truthy; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -114,11 +114,13 @@ async function showAccount() {
   at("sign-in").hidden = Boolean(user);
   at("signed-in").hidden = !user;
   at("subscription").textContent = "";
+  at("portal").hidden = true;
   if (!user) return;
   at("who").textContent = user.email;
   try {
     const account = await api("GET", "/account");
     at("subscription").textContent = describe(account.subscription, account.entitlement);
+    at("portal").hidden = !account.subscription;
   } catch (error) {
     show(error.message);
   }
@@ -260,6 +262,9 @@ async function home() {
   });
   at("sign-out").addEventListener("click", (event) => run(event.target, signOut));
   at("close").addEventListener("click", (event) => run(event.target, stop));
+  at("portal").addEventListener("click", (event) =>
+    run(event.target, async () => location.assign((await api("POST", "/create-portal", {})).portal_url)),
+  );
   const results = await Promise.allSettled([showAccount(), showPlans(), showFilms()]);
   const failed = results.find((result) => result.status === "rejected");
   if (failed) show(failed.reason.message);
