@@ -54,7 +54,9 @@ def test_bodies_allow_no_unknown_field() -> None:
 
 def test_assets_are_the_ones_in_the_list() -> None:
     listed = re.findall(
-        r"^\| (\S+) \| (\S+@\S+) \| ([0-9a-f]{64}) \|$", (FOLDER / "assets" / "README.md").read_text(), re.M
+        r"^\| (\S+) \| (\S+@\S+) \| ([0-9a-f]{64}) \|$",
+        (FOLDER / "assets" / "README.md").read_text(),
+        re.MULTILINE,
     )
     found = {path.name for path in (FOLDER / "assets").iterdir() if path.suffix in (".js", ".css")}
     assert {name for name, _, _ in listed} == found
