@@ -57,6 +57,7 @@ class TokenSettings:
 class AccountSettings:
     password_min_length: int
     refresh_days: int
+    refresh_grace_seconds: int
     hashing_slots: int
 
 
@@ -212,6 +213,7 @@ class Environment:
         return AccountSettings(
             password_min_length=self._integer("PASSWORD_MIN_LENGTH", 8, 4, 128),
             refresh_days=self._integer("REFRESH_TOKEN_DAYS", 30, 1, 365),
+            refresh_grace_seconds=self._integer("REFRESH_GRACE_SECONDS", 10, 0, 300),
             hashing_slots=self._integer("HASHING_SLOTS", 4, 1, 64),
         )
 

@@ -75,6 +75,13 @@ class InvalidCredentialsError(Refusal):
     status, code, title = 401, "invalid_credentials", "Email or password is wrong"
 
 
+class InvalidRefreshTokenError(Refusal):
+    status, code, title = 401, "invalid_refresh_token", "Log in again"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
 class SubscriptionRequiredError(Refusal):
     status, code, title = 402, "subscription_required", "A subscription is needed to watch this"
 
@@ -93,6 +100,10 @@ class NotFoundError(Refusal):
 
 class VideoNotFoundError(Refusal):
     status, code, title = 404, "video_not_found", "There is no such video"
+
+
+class PlaybackSessionNotFoundError(Refusal):
+    status, code, title = 404, "playback_session_not_found", "There is no such playback session"
 
 
 class UnknownPlanError(Refusal):

@@ -23,7 +23,7 @@ from lib.accounts import endpoints as accounts
 from lib.accounts import keys
 from lib.billing import endpoints as billing
 from lib.billing import events, plans
-from lib.video import catalogue, mux_events, playback, uploads
+from lib.video import catalogue, heartbeats, mux_events, playback, uploads
 from lib.web import tasks
 from lib.web.answers import Problem
 from lib.web.operation import Operation, Who
@@ -40,6 +40,7 @@ OPERATIONS = (
     events.STRIPE_WEBHOOK,
     catalogue.LIST_VIDEOS,
     playback.GET_PLAYBACK,
+    heartbeats.HEARTBEAT,
     uploads.UPLOAD_ASSET,
     mux_events.MUX_WEBHOOK,
     tasks.PROCESS_TASK,

@@ -1,6 +1,7 @@
 """register, login, account: requests and answers."""
 
 import unicodedata
+import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -8,10 +9,13 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
 
-from lib.accounts.service import Accounts, Login, Overviews
+from lib.accounts.refreshing import Refreshing
+from lib.accounts.service import Accounts, Login, Logouts, Overviews
 from lib.errors import (
     EmailTakenError,
     InvalidCredentialsError,
+    InvalidRefreshTokenError,
+    NotFoundError,
     Refusal,
     TooManyAttemptsError,
     WeakPasswordError,
@@ -79,6 +83,15 @@ class LoginBody(Body):
     device_name: ShortText | None = None
 
 
+class RefreshBody(Body):
+    refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class LogoutBody(Body):
+    everywhere: bool = False
+    session_id: Annotated[str, Field(max_length=100)] | None = None
+
+
 REGISTER = Operation(
     function="register",
     method="POST",
@@ -99,6 +112,30 @@ LOGIN = Operation(
     answers={200: "lib.accounts.answers:LoginAnswer"},
     refusals=(InvalidCredentialsError, TooManyAttemptsError),
 )
+REFRESH = Operation(
+    function="refresh",
+    method="POST",
+    tag="Accounts",
+    summary="New tokens for a refresh token, which is spent by this",
+    description=(
+        "Presented again within a few seconds the spent token yields the same successor, so that a lost "
+        "answer logs nobody out; later it ends the login, since it must have been stolen."
+    ),
+    who=Who.ANYONE,
+    body=RefreshBody,
+    answers={200: "lib.accounts.answers:LoginAnswer"},
+    refusals=(InvalidRefreshTokenError,),
+)
+LOGOUT = Operation(
+    function="logout",
+    method="POST",
+    tag="Accounts",
+    summary="End this login, another of one's own, or all of them",
+    who=Who.USER,
+    body=LogoutBody,
+    answers={204: None},
+    refusals=(NotFoundError,),
+)
 ACCOUNT = Operation(
     function="account",
     method="GET",
@@ -107,7 +144,7 @@ ACCOUNT = Operation(
     who=Who.USER,
     answers={200: "lib.accounts.answers:AccountAnswer"},
 )
-OPERATIONS = (REGISTER, LOGIN, ACCOUNT)
+OPERATIONS = (REGISTER, LOGIN, REFRESH, LOGOUT, ACCOUNT)
 
 
 def register(accounts: Accounts, call: Call) -> Answer:
@@ -122,6 +159,27 @@ def login(accounts: Accounts, call: Call) -> Answer:
         email=body.email, password=body.password, device_name=body.device_name, address=call.address
     )
     return _began(200, found, call)
+
+
+def refresh(refreshing: Refreshing, call: Call) -> Answer:
+    body: RefreshBody = call.body
+    return _began(200, refreshing.refresh(body.refresh_token), call)
+
+
+def logout(logouts: Logouts, call: Call) -> Answer:
+    body: LogoutBody = call.body
+    caller = call.user()
+    if body.everywhere:
+        logouts.end(caller.user_id, None)
+    elif body.session_id is None:
+        logouts.end(caller.user_id, caller.session_id)
+    else:
+        try:
+            session_id = uuid.UUID(body.session_id)
+        except ValueError:
+            raise NotFoundError("There is no such login") from None
+        logouts.end(caller.user_id, session_id)
+    return Answer(204)
 
 
 def _began(status: int, login: Login, call: Call) -> Answer:

@@ -13,7 +13,7 @@ from lib.accounts import store
 from lib.accounts.ports import Hasher, Membership, Tokens
 from lib.config import AccountSettings
 from lib.database.engine import Database
-from lib.errors import EmailTakenError, InvalidCredentialsError, TooManyAttemptsError
+from lib.errors import EmailTakenError, InvalidCredentialsError, NotFoundError, TooManyAttemptsError
 from lib.web.ports import Claims, Clock
 
 ATTEMPT_WINDOW = timedelta(minutes=15)
@@ -109,6 +109,25 @@ class Accounts:
         )
         access_token, expires_in = self._tokens.issue(Claims(user.id, session_id), now=now)
         return Login(user, access_token, expires_in, refresh_token, int(lifetime.total_seconds()))
+
+
+class Logouts:
+    """Ends logins. Access tokens of an ended login are refused at once wherever the login is asked for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def end(self, user_id: uuid.UUID, session_id: uuid.UUID | None) -> None:
+        """End one login of the user, or with None all of them.
+
+        Raises:
+            NotFoundError: there is no such open login of this user.
+        """
+        with self._database.transaction() as tx:
+            ended = store.revoke_sessions(tx, user_id, session_id)
+            if not ended:
+                raise NotFoundError("There is no such login")
+            store.record(tx, "logged_out", user_id, {"logins": ended})
 
 
 @dataclass(frozen=True, slots=True)

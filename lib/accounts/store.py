@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.database.engine import Database
@@ -81,6 +81,54 @@ def add_session(
         )
     )
     return session_id
+
+
+def lock_refresh_token(tx: Connection, token_hash: bytes) -> Row[Any] | None:
+    """A refresh token with its login, both locked; `alive` tells whether they may still be used."""
+    alive = and_(
+        sessions.c.revoked_at.is_(None),
+        sessions.c.expires_at > func.now(),
+        refresh_tokens.c.expires_at > func.now(),
+    )
+    return tx.execute(
+        select(
+            refresh_tokens.c.session_id,
+            refresh_tokens.c.expires_at,
+            refresh_tokens.c.sealed_successor,
+            # Not now(), which is when the transaction began: it may have waited for its turn since.
+            func.extract("epoch", func.clock_timestamp() - refresh_tokens.c.spent_at).label("spent_for"),
+            sessions.c.user_id,
+            alive.label("alive"),
+        )
+        .join(sessions, sessions.c.id == refresh_tokens.c.session_id)
+        .where(refresh_tokens.c.token_hash == token_hash)
+        .with_for_update()
+    ).first()
+
+
+def spend_refresh_token(
+    tx: Connection, token_hash: bytes, *, sealed: bytes, successor_hash: bytes, row: Row[Any]
+) -> None:
+    """The old one is spent, its successor lives, the login was used just now."""
+    tx.execute(
+        update(refresh_tokens)
+        .where(refresh_tokens.c.token_hash == token_hash)
+        .values(spent_at=func.clock_timestamp(), sealed_successor=sealed)
+    )
+    tx.execute(
+        insert(refresh_tokens).values(
+            token_hash=successor_hash, session_id=row.session_id, expires_at=row.expires_at
+        )
+    )
+    tx.execute(update(sessions).where(sessions.c.id == row.session_id).values(last_used_at=func.now()))
+
+
+def revoke_sessions(tx: Connection, user_id: uuid.UUID, session_id: uuid.UUID | None) -> int:
+    """Ends one login of the user, or all; how many that were open."""
+    ended = update(sessions).where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
+    if session_id is not None:
+        ended = ended.where(sessions.c.id == session_id)
+    return len(tx.execute(ended.values(revoked_at=func.now()).returning(sessions.c.id)).all())
 
 
 def live_sessions(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:

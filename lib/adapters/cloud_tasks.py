@@ -19,10 +19,12 @@ class CloudTasks:
 
     Args:
         settings: with a queue; with an endpoint too, a plain-text emulator is spoken to.
+        seconds: how long a call may take.
     """
 
-    def __init__(self, settings: TaskSettings) -> None:
+    def __init__(self, settings: TaskSettings, seconds: float = TIMEOUT_SECONDS) -> None:
         self._settings = settings
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._client: CloudTasksClient | None = None
 
@@ -48,7 +50,7 @@ class CloudTasks:
             ),
         )
         try:
-            self._connected().create_task(request, timeout=TIMEOUT_SECONDS)
+            self._connected().create_task(request, timeout=self._seconds)
         except exceptions.AlreadyExists:
             return
         except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:

@@ -16,10 +16,12 @@ class DispatcherTasks:
 
     Args:
         settings: with the dispatcher's address.
+        seconds: how long each wait in a call may take.
     """
 
-    def __init__(self, settings: TaskSettings) -> None:
+    def __init__(self, settings: TaskSettings, seconds: float = TIMEOUT_SECONDS) -> None:
         self._settings = settings
+        self._seconds = seconds
 
     def enqueue(self, task: Task) -> None:
         settings = self._settings
@@ -38,7 +40,7 @@ class DispatcherTasks:
             ).encode(),
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=self._seconds):  # noqa: S310 - as above
                 return
         except urllib.error.HTTPError as error:
             with error:

@@ -27,13 +27,14 @@ class StripePayments:
     Args:
         app_url: where Checkout sends people back to: `/checkout/success?session_id=…` and
             `/checkout/canceled` below it.
+        seconds: how long each wait for an answer may take; it is asked for twice.
     """
 
-    def __init__(self, settings: StripeSettings, app_url: str) -> None:
+    def __init__(self, settings: StripeSettings, app_url: str, seconds: float = TIMEOUT_SECONDS) -> None:
         self._app_url = app_url
         client = stripe.StripeClient(
             settings.secret_key,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+            http_client=stripe.RequestsClient(timeout=seconds),
             max_network_retries=RETRIES,
             base_addresses={"api": settings.api_base} if settings.api_base else {},
         )

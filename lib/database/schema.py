@@ -116,7 +116,10 @@ refresh_tokens = Table(
     _time("created_at", default=True),
     _time("expires_at"),
     _time("spent_at", nullable=True),
+    # The token that followed, readable only with this token itself in hand: see lib/accounts/refreshing.py.
+    Column("sealed_successor", LargeBinary),
     CheckConstraint("octet_length(token_hash) = 32", name="hash_length"),
+    CheckConstraint("(spent_at IS NULL) = (sealed_successor IS NULL)", name="spent_whole"),
     # A session has one live refresh token at most.
     Index("uq_refresh_tokens_live", "session_id", unique=True, postgresql_where=text("spent_at IS NULL")),
 )

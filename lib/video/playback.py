@@ -15,6 +15,7 @@ from lib.errors import (
     InvalidRequestError,
     InvalidTokenError,
     PlanUpgradeRequiredError,
+    PlaybackSessionNotFoundError,
     Refusal,
     SubscriptionRequiredError,
     TooManyStreamsError,
@@ -34,6 +35,12 @@ _OPEN_PLAYBACK = """
         CAST(:takeover AS uuid), CAST(:lease_seconds AS integer))
 """
 
+_HEARTBEAT = """
+    SELECT * FROM heartbeat(
+        CAST(:session_id AS uuid), CAST(:user_id AS uuid), CAST(:playback_session_id AS uuid),
+        CAST(:position AS double precision), CAST(:stop AS boolean), CAST(:lease_seconds AS integer))
+"""
+
 _WHY_NOT = {
     "none": "This account has no subscription",
     "expired": "The subscription has ended",
@@ -47,6 +54,7 @@ _WHY_NOT = {
 _REFUSALS: dict[str, type[Refusal]] = {
     "invalid_token": InvalidTokenError,
     "video_not_found": VideoNotFoundError,
+    "playback_session_not_found": PlaybackSessionNotFoundError,
     "plan_upgrade_required": PlanUpgradeRequiredError,
     "video_not_ready": VideoNotReadyError,
 }
@@ -114,6 +122,32 @@ class Playback:
         if found["outcome"] != "allowed":
             raise _refusal(found, self._settings.lease_seconds)
         return self._answer(video_id, found)
+
+    def beat(
+        self, claims: Claims, playback_session_id: uuid.UUID | None, *, position: float, stop: bool
+    ) -> dict[str, Any] | None:
+        """Keeps the position and asks again, as `open` does; None after a stop.
+
+        Raises:
+            PlaybackSessionNotFoundError: none of this login; None was given.
+            Refusal: as `open`.
+        """
+        found = self._database.read(
+            _HEARTBEAT,
+            session_id=claims.session_id,
+            user_id=claims.user_id,
+            playback_session_id=playback_session_id,
+            position=position,
+            stop=stop,
+            lease_seconds=self._settings.lease_seconds,
+        )
+        if found is None:
+            raise PlaybackSessionNotFoundError
+        if found["outcome"] == "stopped":
+            return None
+        if found["outcome"] != "allowed":
+            raise _refusal(found, self._settings.lease_seconds)
+        return self._answer(found["video_id"], found)
 
     def _answer(self, video_id: uuid.UUID | None, found: Mapping[str, Any]) -> dict[str, Any]:
         now = self._clock.now()

@@ -1,0 +1,21 @@
+"""logout: ends logins."""
+
+import os
+from functools import partial
+
+from lib.accounts import endpoints
+from lib.accounts.service import Logouts
+from lib.accounts.store import StoredSessions
+from lib.adapters.jwt_tokens import JwtTokens
+from lib.config import Environment
+from lib.database.engine import Database
+from lib.web.function import serve
+
+env = Environment(os.environ)
+database = Database(env.database())
+logout = serve(
+    [(endpoints.LOGOUT, partial(endpoints.logout, Logouts(database)))],
+    env.web(),
+    tokens=JwtTokens(env.tokens()),
+    sessions=StoredSessions(database),
+)

@@ -1,0 +1,91 @@
+"""Refresh tokens: spent by use, each followed by one successor.
+
+A lost answer must not log anybody out, so for a few seconds the spent token yields the same successor
+again. The database keeps only hashes of tokens; the successor it keeps sealed, XORed with a key that only
+the spent token gives. Each key is used for one message of its own length, so the seal is a one-time pad:
+who reads the database learns no token from it.
+
+Presented later than that, a spent token was copied: by a thief who comes after its owner, or the reverse.
+Nobody can tell which, so the login ends for both.
+"""
+
+import hashlib
+import hmac
+import secrets
+from base64 import urlsafe_b64encode
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from lib.accounts import store
+from lib.accounts.ports import Tokens
+from lib.accounts.service import Login
+from lib.config import AccountSettings
+from lib.database.engine import Database
+from lib.errors import InvalidRefreshTokenError
+from lib.web.ports import Claims, Clock
+
+
+class Refreshing:
+    """Exchanges refresh tokens."""
+
+    def __init__(self, database: Database, tokens: Tokens, clock: Clock, settings: AccountSettings) -> None:
+        self._database = database
+        self._tokens = tokens
+        self._clock = clock
+        self._grace = settings.refresh_grace_seconds
+
+    def refresh(self, token: str) -> Login:
+        """New tokens of the same login.
+
+        Raises:
+            InvalidRefreshTokenError: unknown, run out, of an ended login, or spent too long ago, which
+                ends its login.
+        """
+        token_hash = _hash(token)
+        with self._database.transaction() as tx:
+            # Locked: of a hundred calls with one token the first spends it, the others find it spent.
+            row = store.lock_refresh_token(tx, token_hash)
+            if row is not None and row.alive:
+                if row.sealed_successor is None:
+                    fresh = secrets.token_bytes(32)
+                    successor = _text(fresh)
+                    store.spend_refresh_token(
+                        tx,
+                        token_hash,
+                        sealed=_seal(token, fresh),
+                        successor_hash=_hash(successor),
+                        row=row,
+                    )
+                    return self._login(tx, row, successor)
+                if row.spent_for <= self._grace:
+                    return self._login(tx, row, _text(_seal(token, row.sealed_successor)))
+                store.revoke_sessions(tx, row.user_id, row.session_id)
+                store.record(tx, "refresh_token_reused", row.user_id, {"session": str(row.session_id)})
+        # Raised after the commit, so that the revocation stays.
+        raise InvalidRefreshTokenError
+
+    def _login(self, tx: Connection, row: Row[Any], refresh_token: str) -> Login:
+        now = self._clock.now()
+        access_token, expires_in = self._tokens.issue(Claims(row.user_id, row.session_id), now=now)
+        return Login(
+            store.user_by_id(tx, row.user_id),
+            access_token,
+            expires_in,
+            refresh_token,
+            max(0, int((row.expires_at - now).total_seconds())),
+        )
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+def _text(token: bytes) -> str:
+    return urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def _seal(token: str, message: bytes) -> bytes:
+    """Seals 32 bytes, or opens what it sealed."""
+    key = hmac.new(token.encode(errors="replace"), b"successor", hashlib.sha256).digest()
+    return bytes(a ^ b for a, b in zip(message, key, strict=True))

@@ -1,0 +1,90 @@
+"""heartbeat: the position is kept, the lease renewed, the right to watch asked for again."""
+
+import uuid
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+
+from lib.database.schema import entitlements, playback_sessions, videos
+from tests.api import refused
+from tests.factories import Factory, Person
+
+
+def watching(make: Factory) -> tuple[Person, dict[str, Any]]:
+    """Somebody entitled who just asked for a film of an hour."""
+    person = make.person()
+    make.entitle(person, level=1)
+    playback = person.api.get("get-playback", video_id=str(make.video(duration=3600.0)))
+    assert playback.status_code == 200, playback.text
+    return person, playback.json()
+
+
+def beat(person: Person, playback: dict[str, Any], position: float = 12.5, **more: Any) -> Any:
+    return person.api.post("heartbeat", {"session_id": playback["session_id"], "position": position} | more)
+
+
+def test_it_answers_as_get_playback_does(make: Factory) -> None:
+    person, playback = watching(make)
+    answer = beat(person, playback).json()
+    assert (answer["session_id"], answer["video_id"]) == (playback["session_id"], playback["video_id"])
+    assert answer["position"] == 12.5
+    again = person.api.get("get-playback", video_id=playback["video_id"]).json()
+    assert (again["position"], again["session_id"]) == (12.5, playback["session_id"])
+
+
+def test_later_in_the_film_the_token_lives_less_long(make: Factory) -> None:
+    person, playback = watching(make)
+    early, late = beat(person, playback, 1).json(), beat(person, playback, 3500).json()
+    assert late["expires_at"] < early["expires_at"]
+
+
+def test_stop_frees_the_place_and_keeps_the_position(make: Factory) -> None:
+    person = make.person()
+    make.entitle(person, level=1, streams=1)
+    first, second = str(make.video()), str(make.video())
+    playback = person.api.get("get-playback", video_id=first).json()
+    refused(person.api.get("get-playback", video_id=second), 429, "too_many_streams")
+    assert beat(person, playback, 30, stop=True).status_code == 204
+    assert person.api.get("get-playback", video_id=second).status_code == 200
+    refused(beat(person, playback), 429, "too_many_streams")
+
+
+def test_when_access_ends_the_next_one_says_so(make: Factory) -> None:
+    person, playback = watching(make)
+    with make.database.transaction() as tx:
+        tx.execute(delete(entitlements).where(entitlements.c.user_id == person.id))
+    refused(beat(person, playback), 402, "subscription_required")
+
+
+def test_when_a_higher_plan_is_needed_from_now_on(make: Factory) -> None:
+    person, playback = watching(make)
+    with make.database.transaction() as tx:
+        tx.execute(update(videos).where(videos.c.id == uuid.UUID(playback["video_id"])).values(level=2))
+    refused(beat(person, playback), 403, "plan_upgrade_required")
+
+
+def test_only_ones_own(make: Factory) -> None:
+    person, playback = watching(make)
+    stranger, _ = watching(make)
+    refused(beat(stranger, playback, 99), 404, "playback_session_not_found")
+    refused(beat(make.login(person.email), playback, 99), 404, "playback_session_not_found")
+    with make.database.transaction() as tx:
+        position = tx.scalar(
+            playback_sessions.select()
+            .with_only_columns(playback_sessions.c.position)
+            .where(playback_sessions.c.id == uuid.UUID(playback["session_id"]))
+        )
+    assert position == 0
+
+
+@pytest.mark.parametrize("session_id", ["nonsense", str(uuid.uuid4())])
+def test_unknown(make: Factory, session_id: str) -> None:
+    body = {"session_id": session_id, "position": 1}
+    refused(make.person().api.post("heartbeat", body), 404, "playback_session_not_found")
+
+
+@pytest.mark.parametrize("position", [-1, 1e9, "5", None, True, 10**400])
+def test_positions_that_are_none(make: Factory, position: object) -> None:
+    person, playback = watching(make)
+    refused(beat(person, playback, position), 422, "invalid_request")  # type: ignore[arg-type]
