@@ -14,6 +14,7 @@ from lib.config import Environment
 from lib.database.engine import Database
 from tests.api import Api
 from tests.factories import Factory
+from tests.javascript import JavaScript
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,9 @@ def make(stack: Stack, database: Database) -> Iterator[Factory]:
     """Makes people, subscriptions and films."""
     with Factory(stack, database) as factory:
         yield factory
+
+
+@pytest.fixture(scope="session")
+def javascript() -> JavaScript:
+    """The official JavaScript SDKs, as strangers' eyes on what ours signs and reads."""
+    return JavaScript()

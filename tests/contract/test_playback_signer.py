@@ -1,0 +1,167 @@
+"""What MuxSigner signs, by the words of Mux's documentation and in the eyes of strangers."""
+
+import base64
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from lib.adapters.playback_signers import MuxSigner
+from lib.config import MuxSigningSettings
+from lib.errors import ConfigError
+from lib.video.ports import SignedPlayback
+from tests.javascript import JavaScript
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PUBLIC_PEM = (
+    KEY.public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+KEY_ID = "key-of-the-tests"
+PLAYBACK_ID = "uNbxnGLKJ00yfbijDO8COxTOyVKT01xpxW"
+UNTIL = datetime.now(UTC).replace(microsecond=250_000) + timedelta(hours=1)
+AUDIENCES = {"playback": "v", "thumbnail": "t", "storyboard": "s"}
+
+
+def encoded(
+    key: Any = KEY,
+    form: serialization.PrivateFormat = serialization.PrivateFormat.TraditionalOpenSSL,
+    password: bytes | None = None,
+) -> str:
+    """A private key as Mux gives it: base64 of a PEM."""
+    lock: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if password:
+        lock = serialization.BestAvailableEncryption(password)
+    return base64.b64encode(key.private_bytes(serialization.Encoding.PEM, form, lock)).decode()
+
+
+def signer(private_key: str | None = None) -> MuxSigner:
+    return MuxSigner(
+        MuxSigningSettings(
+            KEY_ID, private_key or encoded(), "https://stream.mux.com", "https://image.mux.com"
+        )
+    )
+
+
+def tokens(signed: SignedPlayback) -> dict[str, str]:
+    return {
+        "playback": signed.playback_token,
+        "thumbnail": signed.thumbnail_token,
+        "storyboard": signed.storyboard_token,
+    }
+
+
+@pytest.fixture
+def signed() -> SignedPlayback:
+    return signer().sign(PLAYBACK_ID, expires_at=UNTIL, trace="session-1")
+
+
+def test_claims_of_each_audience(signed: SignedPlayback) -> None:
+    for name, token in tokens(signed).items():
+        found = jwt.decode_complete(token, KEY.public_key(), algorithms=["RS256"], audience=AUDIENCES[name])
+        expected: dict[str, Any] = {
+            "sub": PLAYBACK_ID,
+            "aud": AUDIENCES[name],
+            "exp": int(UNTIL.timestamp()),
+            "kid": KEY_ID,
+        }
+        if name == "playback":
+            expected["custom"] = {"session_id": "session-1"}
+        # These and no others: above all no iat, which a clock that runs ahead would put into the future.
+        assert found["payload"] == expected
+        assert found["header"] == {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
+
+
+def test_urls_are_mux_own_with_the_token_and_nothing_else(signed: SignedPlayback) -> None:
+    expected = {
+        signed.playback_url: f"https://stream.mux.com/{PLAYBACK_ID}.m3u8?token={signed.playback_token}",
+        signed.thumbnail_url: f"https://image.mux.com/{PLAYBACK_ID}/thumbnail.jpg"
+        f"?token={signed.thumbnail_token}",
+        signed.storyboard_url: f"https://image.mux.com/{PLAYBACK_ID}/storyboard.vtt"
+        f"?token={signed.storyboard_token}",
+    }
+    assert list(expected) == list(expected.values())
+
+
+def test_a_picture_for_lists() -> None:
+    url = urlsplit(signer().thumbnail_url(PLAYBACK_ID, expires_at=UNTIL))
+    assert url.geturl().startswith(f"https://image.mux.com/{PLAYBACK_ID}/thumbnail.jpg?")
+    query = parse_qs(url.query)
+    assert list(query) == ["token"]
+    claims = jwt.decode(query["token"][0], KEY.public_key(), algorithms=["RS256"], audience="t")
+    assert (claims["sub"], claims["exp"]) == (PLAYBACK_ID, int(UNTIL.timestamp()))
+
+
+def test_the_end_is_never_rounded_up(signed: SignedPlayback) -> None:
+    claims = jwt.decode(signed.playback_token, options={"verify_signature": False})
+    assert claims["exp"] <= UNTIL.timestamp()
+
+
+def test_the_key_is_parsed_once() -> None:
+    """Parsing costs some hundred times what a signature does: the adapter keeps the key, not its text."""
+    assert isinstance(signer()._key, rsa.RSAPrivateKey)
+
+
+@pytest.mark.parametrize(
+    "form", [serialization.PrivateFormat.TraditionalOpenSSL, serialization.PrivateFormat.PKCS8]
+)
+def test_either_form_of_the_key(form: serialization.PrivateFormat) -> None:
+    token = signer(encoded(form=form)).sign(PLAYBACK_ID, expires_at=UNTIL, trace="x").thumbnail_token
+    assert jwt.decode(token, KEY.public_key(), algorithms=["RS256"], audience="t")
+
+
+@pytest.mark.parametrize(
+    "private_key",
+    [
+        "not base64 at all",
+        base64.b64decode(encoded()).decode(),
+        base64.b64encode(b"-----BEGIN RSA PRIVATE KEY-----\n").decode(),
+        base64.b64encode(PUBLIC_PEM.encode()).decode(),
+        encoded()[: len(encoded()) // 2],
+        encoded(password=b"secret"),
+        encoded(ec.generate_private_key(ec.SECP256R1()), serialization.PrivateFormat.PKCS8),
+        "AAAA",
+    ],
+    ids=["text", "pem", "head", "public", "half", "encrypted", "elliptic", "zeros"],
+)
+def test_a_bad_key_stops_with_one_line_that_names_the_setting(private_key: str) -> None:
+    with pytest.raises(ConfigError, match=r"^MUX_SIGNING_PRIVATE_KEY should be [^\n]+$") as refused:
+        signer(private_key)
+    assert private_key not in str(refused.value)
+
+
+# -- strangers --------------------------------------------------------------------------------------------
+
+
+def test_an_independent_verifier_accepts_each_token(signed: SignedPlayback, javascript: JavaScript) -> None:
+    for name, token in tokens(signed).items():
+        found = javascript.ask("verify", token=token, publicKey=PUBLIC_PEM, audience=AUDIENCES[name])
+        assert found["payload"]["sub"] == PLAYBACK_ID
+        assert found["header"]["kid"] == KEY_ID
+
+
+def test_our_tokens_look_like_those_of_mux_node(signed: SignedPlayback, javascript: JavaScript) -> None:
+    kinds = {"playback": "video", "thumbnail": "thumbnail", "storyboard": "storyboard"}
+    for name, token in tokens(signed).items():
+        theirs = javascript.ask(
+            "sign",
+            playbackId=PLAYBACK_ID,
+            keyId=KEY_ID,
+            keySecret=encoded(),
+            type=kinds[name],
+            expiration=f"{int(UNTIL.timestamp() - time.time())}s",
+            params={"custom": {"session_id": "session-1"}} if name == "playback" else {},
+        )
+        their = jwt.decode_complete(theirs, KEY.public_key(), algorithms=["RS256"], audience=AUDIENCES[name])
+        our = jwt.decode_complete(token, KEY.public_key(), algorithms=["RS256"], audience=AUDIENCES[name])
+        # mux-node names the key in the claims alone; other libraries of Mux's do so in the header alone.
+        assert our["header"] == their["header"] | {"kid": KEY_ID}
+        assert our["payload"]["kid"] == KEY_ID
+        assert abs(our["payload"].pop("exp") - their["payload"].pop("exp")) <= 10
+        assert our["payload"] == their["payload"]
