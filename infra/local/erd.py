@@ -25,7 +25,7 @@ FILE = Path(__file__).resolve().parents[2] / "docs" / "erd.md"
 PURPOSES = {
     "users": "Somebody with an account. The email is stored in lower case, which is also how it is looked up.",
     "sessions": "A login: one device, until it expires or is revoked. Access tokens name it (`sid`).",
-    "refresh_tokens": "Handed out with a login; nothing spends them yet. Only the SHA-256 is kept, one live at most.",
+    "refresh_tokens": "What renews a login. Only the SHA-256 is kept; one is live, the spent ones show who copied them.",
     "attempts": "How often a login was tried, per account and per address, in the current window.",
     "idempotency_keys": "Answers kept for repeated requests, per user and function.",
     "billing_accounts": "The row that is locked while an account is compared with Stripe.",

@@ -47,6 +47,13 @@ def test_the_walk_works_line_by_line(stack: Stack) -> None:
     assert re.findall(r"^\d{3}$", said, re.MULTILINE) == ["200", "403"]
 
 
+def test_what_is_called_built_is_what_there_is() -> None:
+    rows = re.findall(r"^\| (`.+?) \|.*\| built.* \|$", README.read_text(), re.MULTILINE)
+    called = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
+    folders = (README.parent / "functions").glob("*/main.py")
+    assert called == {path.parent.name.replace("_", "-") for path in folders}
+
+
 def test_the_commands_are_those_of_the_makefile() -> None:
     listed = re.findall(r"^(make [a-z-]+ {2,}.+)$", README.read_text(), re.MULTILINE)
     told = subprocess.run(
