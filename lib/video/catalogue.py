@@ -32,6 +32,7 @@ LIST_VIDEOS = Operation(
         Query("cursor", "`next_cursor` of the page before"),
     ),
     answers={200: "lib.video.answers:VideosAnswer"},
+    refusals=(MalformedRequestError,),
 )
 
 
