@@ -211,6 +211,9 @@ class Stack:
         server += [
             "--keep-alive",
             "15",
+            # No limit of its own, as under functions-framework: a long query is for the function to refuse.
+            "--limit-request-line",
+            "0",
             "--graceful-timeout",
             "3",
             "--no-control-socket",
