@@ -16,6 +16,8 @@ from lib.web.operation import Answer, Call, Operation, Who
 from lib.web.ports import Clock
 from lib.web.signatures import verify
 
+_LONGEST_SECONDS = 1e7
+
 MUX_WEBHOOK = Operation(
     function="mux-webhook",
     method="POST",
@@ -66,30 +68,40 @@ class MuxEvents:
 
 def _step(type_: str, data: dict[str, Any]) -> tuple[uuid.UUID, str, str | None, dict[str, object]] | None:
     """Whose video, which state, which asset, what else became known; None for nothing of ours."""
-    if type_.startswith("video.upload."):
-        passthrough = (data.get("new_asset_settings") or {}).get("passthrough")
-        asset_id = data.get("asset_id")
-    else:
-        passthrough, asset_id = data.get("passthrough"), data.get("id")
+    about = data.get("new_asset_settings") or {} if type_.startswith("video.upload.") else data
+    passthrough = about.get("passthrough")
     video_id = as_uuid(passthrough) if isinstance(passthrough, str) else None
     if video_id is None:
         return None
     if type_ == "video.upload.asset_created":
-        return video_id, "processing", asset_id, {}
+        return video_id, "processing", _id(data["asset_id"]), {}
     if type_ in ("video.upload.cancelled", "video.upload.errored"):
         return video_id, "errored", None, {"error": "The upload was not finished"}
     if type_ == "video.asset.errored":
         messages = (data.get("errors") or {}).get("messages") or ["The file could not be processed"]
-        return video_id, "errored", asset_id, {"error": str(messages[0])[:500]}
+        return video_id, "errored", _id(data["id"]), {"error": str(messages[0]).replace("\x00", "")[:500]}
     if type_ == "video.asset.deleted":
-        return video_id, "removed", asset_id, {}
+        return video_id, "removed", _id(data["id"]), {}
     if type_ == "video.asset.ready":
         # By policy, not by place: an asset may have a public id too.
-        signed = [item["id"] for item in data.get("playback_ids") or [] if item["policy"] == "signed"]
+        signed = [_id(item["id"]) for item in data.get("playback_ids") or [] if item["policy"] == "signed"]
         if not signed:
-            return video_id, "errored", asset_id, {"error": "The asset has no signed playback id"}
-        return video_id, "ready", asset_id, {"playback_id": signed[0], "duration": float(data["duration"])}
+            return video_id, "errored", _id(data["id"]), {"error": "The asset has no signed playback id"}
+        facts = {"playback_id": signed[0], "duration": _seconds(data["duration"])}
+        return video_id, "ready", _id(data["id"]), facts
     return None
+
+
+def _id(value: object) -> str:
+    if not isinstance(value, str) or not value or "\x00" in value:
+        raise ValueError("not an id")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 < value < _LONGEST_SECONDS:
+        raise ValueError("not a duration")
+    return float(value)
 
 
 def mux_webhook(events: MuxEvents, call: Call) -> Answer:
