@@ -124,14 +124,14 @@ class StripePayments:
                         "expand": ["data.latest_invoice"],
                     }
                 )
+                # A deleted customer's subscriptions are still listed, all of them canceled.
+                deleted = not any(item.status != "canceled" for item in found.data) and bool(
+                    getattr(self._v1.customers.retrieve(customer_id), "deleted", False)
+                )
             except stripe.InvalidRequestError as error:
                 if error.code != "resource_missing":
                     raise
                 return Customer(deleted=True, subscriptions=())
-            # A deleted customer's subscriptions are still listed, all of them canceled.
-            deleted = not any(item.status != "canceled" for item in found.data) and bool(
-                getattr(self._v1.customers.retrieve(customer_id), "deleted", False)
-            )
             newest_first = sorted(found.data, key=lambda item: item.created, reverse=True)
             subscriptions = tuple(_subscription(item, self._taken_back(item)) for item in newest_first)
         return Customer(deleted=deleted, subscriptions=subscriptions)

@@ -1,0 +1,517 @@
+"""`Payments`: what holds for Stripe (its SDK, over HTTP, against the sandbox) holds for the fake."""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+import httpx
+import pytest
+import stripe
+
+from infra.local.processes import free_port
+from infra.local.supervisor import Stack
+from lib.adapters.stripe_payments import StripePayments
+from lib.billing.ports import CheckoutSession, PaidSubscription, Payments
+from lib.config import Environment, Plan, StripeSettings
+from lib.errors import InvalidPromotionCodeError, UnavailableError
+from tests.billing import BASIC, PREMIUM
+from tests.fakes.payments import FakePayments
+
+APP = "https://app.example.com"
+
+
+class Provider(Protocol):
+    """An implementation, and what customers and banks do to it."""
+
+    payments: Payments
+
+    def pay(self, session: CheckoutSession) -> None: ...
+
+    def fail_payment(self, customer: str) -> None: ...
+
+    def recover(self, customer: str) -> None: ...
+
+    def end_with_period(self, customer: str) -> None: ...
+
+    def cancel(self, customer: str) -> None: ...
+
+    def pause(self, customer: str, *, paused: bool) -> None: ...
+
+    def renew(self, customer: str) -> None: ...
+
+    def delete(self, customer: str) -> None: ...
+
+    def refund(self, customer: str) -> str:
+        """The refund's id."""
+
+    def lose_dispute(self, customer: str) -> str:
+        """The dispute's id."""
+
+
+class Sandbox:
+    def __init__(self, stack: Stack, environment: dict[str, str]) -> None:
+        settings = Environment(environment).stripe()
+        self.payments: Payments = StripePayments(settings, APP)
+        self._base = f"{stack.base_url}/sandbox/stripe"
+        self._key = settings.secret_key
+
+    def pay(self, session: CheckoutSession) -> None:
+        assert session.url is not None
+        paid = httpx.post(session.url, data={"card": "4242424242424242"}, timeout=30)
+        assert paid.status_code == 303, paid.text
+
+    def fail_payment(self, customer: str) -> None:
+        self._control(customer, "fail_payment")
+
+    def recover(self, customer: str) -> None:
+        self._control(customer, "recover")
+
+    def end_with_period(self, customer: str) -> None:
+        self._control(customer, "cancel_at_period_end")
+
+    def cancel(self, customer: str) -> None:
+        self._control(customer, "cancel")
+
+    def pause(self, customer: str, *, paused: bool) -> None:
+        self._control(customer, "pause" if paused else "resume")
+
+    def renew(self, customer: str) -> None:
+        self._control(customer, "renew")
+
+    def delete(self, customer: str) -> None:
+        self.call("DELETE", f"customers/{customer}")
+
+    def refund(self, customer: str) -> str:
+        self._control(customer, "refund")
+        return self._newest("refunds", customer)
+
+    def lose_dispute(self, customer: str) -> str:
+        self._control(customer, "dispute_lost")
+        return self._newest("disputes", customer)
+
+    def call(self, method: str, path: str, **form: Any) -> dict[str, Any]:
+        sent: dict[str, Any] = {"params" if method == "GET" else "data": form}
+        response = httpx.request(
+            method, f"{self._base}/v1/{path}", headers={"Authorization": f"Bearer {self._key}"}, **sent
+        )
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+    def _newest(self, what: str, customer: str) -> str:
+        charge = self.call("GET", "charges", customer=customer)["data"][0]["id"]
+        return str(self.call("GET", what, charge=charge)["data"][0]["id"])
+
+    def _control(self, customer: str, action: str) -> None:
+        done = httpx.post(f"{self._base}/control", json={"customer": customer, "action": action})
+        assert done.status_code == 200, done.text
+
+
+class Fake:
+    def __init__(self) -> None:
+        self._fake = FakePayments()
+        self.payments: Payments = self._fake
+
+    def pay(self, session: CheckoutSession) -> None:
+        self._fake.pay(session.id)
+
+    def fail_payment(self, customer: str) -> None:
+        self._fake.change(customer, status="past_due", payment_missed_at=now())
+
+    def recover(self, customer: str) -> None:
+        self._fake.change(customer, status="active", payment_missed_at=None)
+
+    def end_with_period(self, customer: str) -> None:
+        end = self.payments.customer(customer).subscriptions[0].current_period_end
+        self._fake.change(customer, cancel_at_period_end=True, cancel_at=end)
+
+    def cancel(self, customer: str) -> None:
+        self._fake.change(customer, status="canceled")
+
+    def pause(self, customer: str, *, paused: bool) -> None:
+        self._fake.change(customer, paused=paused)
+
+    def renew(self, customer: str) -> None:
+        end = self.payments.customer(customer).subscriptions[0].current_period_end
+        self._fake.change(customer, current_period_end=end + timedelta(days=30), taken_back=None)
+
+    def delete(self, customer: str) -> None:
+        self._fake.delete(customer)
+
+    def refund(self, customer: str) -> str:
+        return self._fake.take_back(customer, "refunded")
+
+    def lose_dispute(self, customer: str) -> str:
+        return self._fake.take_back(customer, "disputed")
+
+
+@pytest.fixture
+def sandbox(stack: Stack, environment: dict[str, str]) -> Sandbox:
+    return Sandbox(stack, environment)
+
+
+@pytest.fixture(params=["stripe", "fake"])
+def provider(request: pytest.FixtureRequest) -> Provider:
+    found: Provider = Fake() if request.param == "fake" else request.getfixturevalue("sandbox")
+    return found
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def customer(provider: Provider) -> str:
+    return provider.payments.create_customer(
+        user_id=uuid.uuid4(), email="somebody@example.com", attempt=uuid.uuid4().hex
+    )
+
+
+def open_page(provider: Provider, customer_id: str, plan: Plan = BASIC, **facts: Any) -> CheckoutSession:
+    wanted = {"trial_days": 0, "promotion_code": None, "attempt": uuid.uuid4().hex} | facts
+    user_id = wanted.pop("user_id", uuid.uuid4())
+    return provider.payments.open_checkout(customer_id=customer_id, user_id=user_id, plan=plan, **wanted)
+
+
+def subscribed(provider: Provider, **facts: Any) -> str:
+    """Somebody who paid; the customer."""
+    customer_id = customer(provider)
+    provider.pay(open_page(provider, customer_id, **facts))
+    return customer_id
+
+
+def newest(provider: Provider, customer_id: str) -> PaidSubscription:
+    return provider.payments.customer(customer_id).subscriptions[0]
+
+
+def is_about(moment: datetime | None, expected: datetime) -> bool:
+    return moment is not None and abs(moment - expected) < timedelta(minutes=2)
+
+
+# -- both: customers and pages ----------------------------------------------------------------------------
+
+
+def test_the_same_attempt_is_the_same_customer(provider: Provider) -> None:
+    user_id, attempt = uuid.uuid4(), uuid.uuid4().hex
+
+    def made(attempt: str) -> str:
+        return provider.payments.create_customer(user_id=user_id, email="a@example.com", attempt=attempt)
+
+    first = made(attempt)
+    assert made(attempt) == first
+    assert made(uuid.uuid4().hex) != first
+
+
+def test_a_page_is_open_until_it_is_paid(provider: Provider) -> None:
+    page = open_page(provider, customer(provider))
+    assert page.state == "open"
+    assert page.url is not None
+    assert timedelta(minutes=30) <= page.expires_at - now() <= timedelta(hours=24, minutes=1)
+    assert provider.payments.checkout(page.id) == page
+    provider.pay(page)
+    paid = provider.payments.checkout(page.id)
+    assert (paid.id, paid.state, paid.url) == (page.id, "complete", None)
+
+
+def test_the_same_attempt_is_the_same_page(provider: Provider) -> None:
+    customer_id, attempt, user_id = customer(provider), uuid.uuid4().hex, uuid.uuid4()
+    first = open_page(provider, customer_id, attempt=attempt, user_id=user_id)
+    assert open_page(provider, customer_id, attempt=attempt, user_id=user_id) == first
+    assert open_page(provider, customer_id).id != first.id
+
+
+def test_a_promotion_code(provider: Provider) -> None:
+    assert open_page(provider, customer(provider), promotion_code="WELCOME10").state == "open"
+
+
+def test_an_unknown_promotion_code(provider: Provider) -> None:
+    customer_id = customer(provider)
+    with pytest.raises(InvalidPromotionCodeError):
+        open_page(provider, customer_id, promotion_code="WELCOME11")
+
+
+def test_an_open_page_is_expired(provider: Provider) -> None:
+    page = open_page(provider, customer(provider))
+    for expired in (provider.payments.expire_checkout(page.id), provider.payments.checkout(page.id)):
+        assert (expired.id, expired.state, expired.url) == (page.id, "expired", None)
+    assert provider.payments.expire_checkout(page.id).state == "expired"
+
+
+def test_a_paid_page_is_not_expired(provider: Provider) -> None:
+    page = open_page(provider, customer(provider))
+    provider.pay(page)
+    assert provider.payments.expire_checkout(page.id).state == "complete"
+
+
+# -- both: what a customer has ----------------------------------------------------------------------------
+
+
+def test_nothing_bought(provider: Provider) -> None:
+    found = provider.payments.customer(customer(provider))
+    assert (found.deleted, found.subscriptions) == (False, ())
+
+
+def test_bought(provider: Provider) -> None:
+    found = newest(provider, subscribed(provider))
+    assert (found.status, found.lookup_key) == ("active", "basic_monthly")
+    assert timedelta(days=27) < found.current_period_end - now() < timedelta(days=32)
+    assert is_about(found.created_at, now())
+    assert (found.cancel_at_period_end, found.paused) == (False, False)
+    assert (found.cancel_at, found.trial_end, found.payment_missed_at, found.taken_back) == (None,) * 4
+
+
+def test_a_trial(provider: Provider) -> None:
+    found = newest(provider, subscribed(provider, trial_days=7))
+    assert found.status == "trialing"
+    assert is_about(found.trial_end, now() + timedelta(days=7))
+    assert found.current_period_end == found.trial_end
+
+
+def test_a_missed_payment_and_its_recovery(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    provider.fail_payment(customer_id)
+    found = newest(provider, customer_id)
+    assert found.status == "past_due"
+    assert is_about(found.payment_missed_at, now())
+    provider.recover(customer_id)
+    found = newest(provider, customer_id)
+    assert (found.status, found.payment_missed_at) == ("active", None)
+
+
+def test_to_end_with_its_period(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    provider.end_with_period(customer_id)
+    found = newest(provider, customer_id)
+    assert (found.status, found.cancel_at_period_end) == ("active", True)
+    assert found.cancel_at == found.current_period_end
+
+
+def test_ended(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    provider.cancel(customer_id)
+    found = provider.payments.customer(customer_id)
+    assert [item.status for item in found.subscriptions] == ["canceled"]
+    assert found.deleted is False
+
+
+def test_paused_and_resumed(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    for paused in (True, False):
+        provider.pause(customer_id, paused=paused)
+        assert (newest(provider, customer_id).status, newest(provider, customer_id).paused) == (
+            "active",
+            paused,
+        )
+
+
+def test_renewed(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    before = newest(provider, customer_id).current_period_end
+    provider.renew(customer_id)
+    assert newest(provider, customer_id).current_period_end > before + timedelta(days=27)
+
+
+@pytest.mark.parametrize("how", ["refunded", "disputed"])
+def test_money_taken_back(provider: Provider, how: str) -> None:
+    customer_id = subscribed(provider)
+    if how == "refunded":
+        payer = provider.payments.customer_of_refund(provider.refund(customer_id))
+    else:
+        payer = provider.payments.customer_of_dispute(provider.lose_dispute(customer_id))
+    assert payer == customer_id
+    found = newest(provider, customer_id)
+    assert (found.status, found.taken_back) == ("active", how)
+    # The next period is paid for anew.
+    provider.renew(customer_id)
+    assert newest(provider, customer_id).taken_back is None
+
+
+def test_refunds_and_disputes_of_nobody(provider: Provider) -> None:
+    assert provider.payments.customer_of_refund("re_nowhere") is None
+    assert provider.payments.customer_of_dispute("du_nowhere") is None
+
+
+def test_a_deleted_customer(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    provider.delete(customer_id)
+    found = provider.payments.customer(customer_id)
+    assert found.deleted is True
+    assert [item.status for item in found.subscriptions] == ["canceled"]
+
+
+def test_the_newest_comes_first(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    provider.cancel(customer_id)
+    provider.pay(open_page(provider, customer_id, PREMIUM))
+    found = provider.payments.customer(customer_id).subscriptions
+    assert [(item.status, item.lookup_key) for item in found] == [
+        ("active", "premium_monthly"),
+        ("canceled", "basic_monthly"),
+    ]
+
+
+# -- Stripe alone -----------------------------------------------------------------------------------------
+
+
+def test_what_stripe_is_told(sandbox: Sandbox) -> None:
+    user_id = uuid.uuid4()
+    page = open_page(sandbox, customer(sandbox), user_id=user_id, promotion_code="WELCOME10")
+    told = sandbox.call("GET", f"checkout/sessions/{page.id}")
+    assert told["client_reference_id"] == str(user_id)
+    assert told["metadata"] == {"user_id": str(user_id), "plan": "basic"}
+    assert told["success_url"] == f"{APP}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}"
+    assert told["amount_total"] == told["amount_subtotal"] - 80, "ten per cent of 7.99"
+    sandbox.pay(page)
+    paid = sandbox.call("GET", f"checkout/sessions/{page.id}")
+    subscription = sandbox.call("GET", f"subscriptions/{paid['subscription']}")
+    assert subscription["metadata"] == told["metadata"]
+
+
+def test_a_partial_refund_takes_nothing_away(sandbox: Sandbox) -> None:
+    customer_id = subscribed(sandbox)
+    charge = sandbox.call("GET", "charges", customer=customer_id)["data"][0]["id"]
+    sandbox.call("POST", "refunds", charge=charge, amount=100)
+    assert newest(sandbox, customer_id).taken_back is None
+    sandbox.call("POST", "refunds", charge=charge)
+    assert newest(sandbox, customer_id).taken_back == "refunded"
+
+
+def test_no_price_for_the_plan(sandbox: Sandbox) -> None:
+    plan = Plan("gold", "Gold", 3, "gold_monthly", 0, 2, 1, "usd", "month")
+    customer_id = customer(sandbox)
+    with pytest.raises(UnavailableError, match="gold_monthly"):
+        open_page(sandbox, customer_id, plan)
+
+
+def test_a_customer_stripe_does_not_know(sandbox: Sandbox) -> None:
+    found = sandbox.payments.customer("cus_of_another_account")
+    assert (found.deleted, found.subscriptions) == (True, ())
+
+
+def test_an_attempt_again_with_other_wishes_is_a_fault_of_ours(sandbox: Sandbox) -> None:
+    customer_id, attempt, user_id = customer(sandbox), uuid.uuid4().hex, uuid.uuid4()
+    open_page(sandbox, customer_id, attempt=attempt, user_id=user_id)
+    with pytest.raises(stripe.IdempotencyError):
+        open_page(sandbox, customer_id, PREMIUM, attempt=attempt, user_id=user_id)
+
+
+def test_a_wrong_key_is_a_fault_of_ours(environment: dict[str, str]) -> None:
+    wrong = Environment(environment | {"STRIPE_SECRET_KEY": "sk_test_wrong"}).stripe()
+    with pytest.raises(stripe.AuthenticationError):
+        StripePayments(wrong, APP).customer("cus_1")
+
+
+# -- Stripe out of reach ----------------------------------------------------------------------------------
+
+CALLS: dict[str, Callable[[Payments], object]] = {
+    "create_customer": lambda p: p.create_customer(user_id=uuid.uuid4(), email="a@example.com", attempt="1"),
+    "open_checkout": lambda p: p.open_checkout(
+        customer_id="cus_1", user_id=uuid.uuid4(), plan=BASIC, trial_days=0, promotion_code=None, attempt="1"
+    ),
+    "checkout": lambda p: p.checkout("cs_1"),
+    "expire_checkout": lambda p: p.expire_checkout("cs_1"),
+    "customer": lambda p: p.customer("cus_1"),
+    "customer_of_refund": lambda p: p.customer_of_refund("re_1"),
+    "customer_of_dispute": lambda p: p.customer_of_dispute("du_1"),
+}
+
+
+class Trouble:
+    """A server that answers everything alike: a status and a body, or nothing at all."""
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.body = b""
+        self.asked: list[str] = []
+        self.hang = threading.Event()
+        self.hang.set()
+        trouble = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _answer(self) -> None:
+                trouble.asked.append(self.headers.get("Idempotency-Key") or "")
+                trouble.hang.wait(20)
+                self.send_response(trouble.status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(trouble.body)))
+                self.end_headers()
+                self.wfile.write(trouble.body)
+
+            def do_GET(self) -> None:
+                self._answer()
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                self._answer()
+
+            def handle(self) -> None:
+                with suppress(ConnectionError):  # the client waited no longer
+                    super().handle()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+
+@pytest.fixture
+def trouble() -> Iterator[Trouble]:
+    made = Trouble()
+    made.thread.start()
+    yield made
+    made.hang.set()
+    made.server.shutdown()
+    made.thread.join(10)
+    made.server.server_close()
+
+
+def at(port: int) -> StripePayments:
+    return StripePayments(StripeSettings("sk_test_x", f"http://127.0.0.1:{port}"), APP, seconds=0.5)
+
+
+def error(type_: str) -> bytes:
+    return json.dumps({"error": {"type": type_, "message": "As the test wishes."}}).encode()
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_nobody_there(call: Callable[[Payments], object]) -> None:
+    assert seconds_until_unavailable(at(free_port()), call) < 4
+
+
+@pytest.mark.parametrize("name", ["create_customer", "open_checkout", "customer"])
+def test_slow(trouble: Trouble, name: str) -> None:
+    trouble.hang.clear()
+    assert seconds_until_unavailable(at(trouble.server.server_port), CALLS[name]) < 5
+    assert len(trouble.asked) == 2, "asked once more"
+    assert trouble.asked[0] == trouble.asked[1], "under the same idempotency key"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, error("api_error")),
+        (503, b"<html>"),
+        (429, error("invalid_request_error")),
+        (409, error("idempotency_error")),  # the first request with this key is still running
+        (200, b"<html>"),
+    ],
+    ids=["500", "503", "429", "409", "no JSON"],
+)
+def test_trouble(trouble: Trouble, status: int, body: bytes) -> None:
+    trouble.status, trouble.body = status, body
+    for name in ("create_customer", "expire_checkout"):
+        assert seconds_until_unavailable(at(trouble.server.server_port), CALLS[name]) < 5
+
+
+def seconds_until_unavailable(payments: Payments, call: Callable[[Payments], object]) -> float:
+    started = time.monotonic()
+    with pytest.raises(UnavailableError) as refused:
+        call(payments)
+    assert int(refused.value.headers["Retry-After"]) >= 1
+    return time.monotonic() - started
