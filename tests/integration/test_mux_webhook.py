@@ -237,11 +237,23 @@ def test_every_event_twice_changes_once(database: Database, events: MuxEvents) -
     assert moved == [True, False] * 3
 
 
+def test_what_was_ready_once_no_late_failure_takes_back(database: Database, events: MuxEvents) -> None:
+    film = Film(database)
+    failures = [film.upload("cancelled"), film.upload("errored"), film.asset("errored")]
+    tell(events, film.ready())
+    assert [tell(events, body) for body in failures] == [False] * 3
+    assert film.row.status == "ready"
+    tell(events, film.asset("deleted"))
+    assert [tell(events, body) for body in [*failures, film.ready()]] == [False] * 4
+    assert film.row.status == "removed"
+
+
 def test_mux_may_tell_of_what_is_not_ours(database: Database, events: MuxEvents) -> None:
     film, before = Film(database), Film(database)
     for passthrough in (None, "", "somebody-else's", str(uuid.uuid4()), f" {film.id}", 7, [str(film.id)]):
         assert not tell(events, film.ready(passthrough=passthrough))
-        assert not tell(events, film.upload("asset_created", new_asset_settings={"passthrough": passthrough}))
+        theirs = {"new_asset_settings": {"passthrough": passthrough}, "asset_id": "theirs"}
+        assert not tell(events, film.upload("asset_created", **theirs))
     for body in (
         film.upload("asset_created", new_asset_settings=None),
         body_of("video.live_stream.active", {"id": "x", "passthrough": str(film.id)}),
