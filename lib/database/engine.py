@@ -21,7 +21,6 @@ from lib.config import DatabaseSettings
 from lib.database.round_trips import round_trips
 from lib.errors import UnavailableError
 
-CONNECT_SECONDS = 5
 POOL_WAIT_SECONDS = 5
 # A server that no longer answers is given up after this; every statement is far shorter.
 SOCKET_SECONDS = 20

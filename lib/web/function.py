@@ -165,7 +165,8 @@ class _Function:
             user_id=call.user().user_id,
             function=operation.function,
             key=key,
-            request_hash=hashlib.sha256(call.raw).digest(),
+            # What was understood, not how it was spaced.
+            request_hash=hashlib.sha256(call.body.model_dump_json().encode()).digest(),
             fulfil=lambda: handler(call),
         )
 
