@@ -16,8 +16,9 @@ from lib.config import MuxSigningSettings
 from lib.errors import ConfigError
 from lib.video.ports import SignedPlayback
 from tests.javascript import JavaScript
+from tests.signing_keys import encoded, new_key
 
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+KEY = new_key()
 PUBLIC_PEM = (
     KEY.public_key()
     .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -29,22 +30,10 @@ UNTIL = datetime.now(UTC).replace(microsecond=250_000) + timedelta(hours=1)
 AUDIENCES = {"playback": "v", "thumbnail": "t", "storyboard": "s"}
 
 
-def encoded(
-    key: Any = KEY,
-    form: serialization.PrivateFormat = serialization.PrivateFormat.TraditionalOpenSSL,
-    password: bytes | None = None,
-) -> str:
-    """A private key as Mux gives it: base64 of a PEM."""
-    lock: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if password:
-        lock = serialization.BestAvailableEncryption(password)
-    return base64.b64encode(key.private_bytes(serialization.Encoding.PEM, form, lock)).decode()
-
-
 def signer(private_key: str | None = None) -> MuxSigner:
     return MuxSigner(
         MuxSigningSettings(
-            KEY_ID, private_key or encoded(), "https://stream.mux.com", "https://image.mux.com"
+            KEY_ID, private_key or encoded(KEY), "https://stream.mux.com", "https://image.mux.com"
         )
     )
 
@@ -112,7 +101,7 @@ def test_the_key_is_parsed_once() -> None:
     "form", [serialization.PrivateFormat.TraditionalOpenSSL, serialization.PrivateFormat.PKCS8]
 )
 def test_either_form_of_the_key(form: serialization.PrivateFormat) -> None:
-    token = signer(encoded(form=form)).sign(PLAYBACK_ID, expires_at=UNTIL, trace="x").thumbnail_token
+    token = signer(encoded(KEY, form)).sign(PLAYBACK_ID, expires_at=UNTIL, trace="x").thumbnail_token
     assert jwt.decode(token, KEY.public_key(), algorithms=["RS256"], audience="t")
 
 
@@ -120,11 +109,11 @@ def test_either_form_of_the_key(form: serialization.PrivateFormat) -> None:
     "private_key",
     [
         "not base64 at all",
-        base64.b64decode(encoded()).decode(),
+        base64.b64decode(encoded(KEY)).decode(),
         base64.b64encode(b"-----BEGIN RSA PRIVATE KEY-----\n").decode(),
         base64.b64encode(PUBLIC_PEM.encode()).decode(),
-        encoded()[: len(encoded()) // 2],
-        encoded(password=b"secret"),
+        encoded(KEY)[: len(encoded(KEY)) // 2],
+        encoded(KEY, password=b"secret"),
         encoded(ec.generate_private_key(ec.SECP256R1()), serialization.PrivateFormat.PKCS8),
         "AAAA",
     ],
@@ -153,7 +142,7 @@ def test_our_tokens_look_like_those_of_mux_node(signed: SignedPlayback, javascri
             "sign",
             playbackId=PLAYBACK_ID,
             keyId=KEY_ID,
-            keySecret=encoded(),
+            keySecret=encoded(KEY),
             type=kinds[name],
             expiration=f"{int(UNTIL.timestamp() - time.time())}s",
             params={"custom": {"session_id": "session-1"}} if name == "playback" else {},
