@@ -13,7 +13,8 @@ from lib.errors import InvalidPromotionCodeError, UnavailableError
 class FakePayments:
     """Answers as Stripe does, without a network.
 
-    `down` makes every call fail; `calls` lists the calls made, for tests that count them.
+    `down` makes every call fail; `calls` lists the calls made, for tests that count them; `customers` are
+    those made, by attempt.
     """
 
     def __init__(self) -> None:
@@ -21,7 +22,7 @@ class FakePayments:
         self.calls: list[str] = []
         self.promotion_codes = {"WELCOME10"}
         self._ids = itertools.count(1)
-        self._customers: dict[str, str] = {}
+        self.customers: dict[str, str] = {}
         self._deleted: set[str] = set()
         self._attempts: dict[str, str] = {}
         self._sessions: dict[str, CheckoutSession] = {}
@@ -31,7 +32,7 @@ class FakePayments:
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         self._call("create_customer")
-        return self._customers.setdefault(attempt, f"cus_{uuid.uuid4().hex}")
+        return self.customers.setdefault(attempt, f"cus_{uuid.uuid4().hex}")
 
     def open_checkout(
         self,
