@@ -273,6 +273,23 @@ def test_an_upgrade_replaces_the_plan(billing: Billing) -> None:
         assert list(found) == ["premium"]
 
 
+@pytest.mark.parametrize(
+    ("type_", "how"), [("refund.updated", "refunded"), ("charge.dispute.closed", "disputed")]
+)
+def test_events_about_a_payment_name_no_customer(billing: Billing, type_: str, how: str) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    billing.deliver(event(customer))
+    billing.work()
+    taken_id = fake(billing).take_back(customer, how)
+    payload = event("", type_, data={"object": {"id": taken_id, "object": type_.split(".")[0]}})
+    billing.deliver(payload)
+    billing.work()
+    assert row(billing, payload).state == "processed"
+    assert billing.entitlement(user)["reason"] == how
+
+
 def test_deleted_customer_loses_access(billing: Billing) -> None:
     user = billing.user()
     customer = billing.customer(user)

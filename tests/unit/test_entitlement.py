@@ -57,6 +57,15 @@ def test_cancel_at_a_date_after_the_period_waits_for_the_renewal() -> None:
     assert given(subscription(cancel_at=ends)).until == PERIOD_END + timedelta(hours=24)
 
 
+@pytest.mark.parametrize("how", ["refunded", "disputed"])
+@pytest.mark.parametrize("status", ["active", "past_due"])
+def test_money_taken_back_ends_access(how: str, status: str) -> None:
+    missed = NOW if status == "past_due" else None
+    taken = subscription(status=status, payment_missed_at=missed, taken_back=how)
+    assert given(taken) == Entitlement(None, 0, 0, how, None)
+    assert given(taken, subscription(id="sub_2")).plan == "basic", "another one still counts"
+
+
 def test_trial() -> None:
     found = given(subscription(status="trialing", trial_end=PERIOD_END))
     assert (found.reason, found.until) == ("trial", PERIOD_END + timedelta(hours=24))
