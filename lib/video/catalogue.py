@@ -19,6 +19,7 @@ from lib.web.ports import Clock
 
 THUMBNAIL_LIFE = timedelta(hours=6)
 _LONGEST_QUERY = 200
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 LIST_VIDEOS = Operation(
     function="list-videos",
@@ -77,7 +78,8 @@ class Catalogue:
 
 
 def _cursor(row: Row[Any]) -> str:
-    micros = int(row.created_at.timestamp() * 1_000_000)
+    # In whole numbers: from 2038 on a float of seconds no longer tells all microseconds apart.
+    micros = (row.created_at - _EPOCH) // timedelta(microseconds=1)
     return base64.urlsafe_b64encode(micros.to_bytes(8, "big") + row.id.bytes).decode()
 
 
@@ -86,7 +88,7 @@ def _position(cursor: str) -> tuple[datetime, uuid.UUID]:
         raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
         if len(raw) != 24:
             raise ValueError
-        moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int.from_bytes(raw[:8], "big"))
+        moment = _EPOCH + timedelta(microseconds=int.from_bytes(raw[:8], "big"))
         return moment, uuid.UUID(bytes=raw[8:])
     except (ValueError, OverflowError, binascii.Error):
         raise MalformedRequestError("This cursor is not one of ours") from None
