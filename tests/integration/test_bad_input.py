@@ -392,6 +392,29 @@ def test_bad_idempotency_keys(callers: Callers, operation: Operation, key: str) 
     refused(answer, 422, "invalid_request")
 
 
+# Bodies that would be taken, for the operations that keep or pass on what they are told.
+TAKEN: dict[str, dict[str, Any]] = {
+    "register": {"email": "nul@example.com", "password": "long enough"},
+    "login": {"email": "nul@example.com", "password": "long enough"},
+    "refresh": {"refresh_token": "x"},
+    "logout": {},
+    "upload-asset": {"title": "A film"},
+    "create-checkout": {"plan": "basic"},
+    "confirm-checkout": {"session_id": "cs_1"},
+    "heartbeat": {"session_id": str(uuid.uuid4()), "position": 1},
+}
+
+
+@pytest.mark.parametrize("operation", BODIES, ids=ids(BODIES))
+def test_a_nul_in_any_text(callers: Callers, operation: Operation) -> None:
+    """PostgreSQL keeps no NUL: it is refused, or looked up and not found, and never a fault."""
+    for name, schema in schema_of(operation).get("properties", {}).items():
+        if "string" in kinds(schema) and name != "password":
+            body = TAKEN.get(operation.function, {}) | {name: "a\x00b"}
+            answer = callers.allowed(operation).call(operation.method, operation.function, json=body)
+            assert answer.status_code in (401, 404, 422), (name, answer.text)
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import http.server
 import json
+import socket
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -28,11 +30,13 @@ FOREIGN = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 class Certs:
-    """The issuer's published keys. `answer` is what it sends; None hangs up without a word."""
+    """The issuer's published keys. `answer` is what it sends, None to hang up without a word; `breaks`
+    cuts the connection in the middle of it."""
 
     def __init__(self) -> None:
         self.answer: bytes | None = self.published("one")
         self.status = 200
+        self.breaks = False
         self.asked = 0
         certs = self
 
@@ -43,6 +47,14 @@ class Certs:
                     self.close_connection = True
                     return
                 self.send_response(certs.status)
+                if certs.breaks:
+                    self.send_header("Content-Length", "100000")
+                    self.end_headers()
+                    # Closing without lingering is a reset.
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.connection.close()
+                    self.close_connection = True
+                    return
                 self.end_headers()
                 self.wfile.write(certs.answer)
 
@@ -213,3 +225,9 @@ def test_the_issuer_is_unwell(certs: Certs, status: int, answer: bytes | None) -
         checks.check(token())
     certs.status, certs.answer = 200, Certs.published("one")
     assert checks.check(token()) == EMAIL
+
+
+def test_the_issuer_breaks_off(certs: Certs) -> None:
+    certs.breaks = True
+    with pytest.raises(UnavailableError):
+        callers(certs.url).check(token())
