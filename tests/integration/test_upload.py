@@ -348,8 +348,10 @@ def test_a_key_belongs_to_one_person(admin: Person, crew: Factory, database: Dat
     with database.transaction() as tx:
         tx.execute(update(users).where(users.c.id == another.id).values(role="admin"))
     title, key = f"Two {uuid.uuid4()}", str(uuid.uuid4())
-    ids = {announce(person, title, key).json()["video"]["id"] for person in (admin, another)}
-    assert len(ids) == rows(database, title) == 2
+    answers = [announce(person, title, key).json() for person in (admin, another)]
+    assert answers[0] != answers[1]
+    assert [announce(person, title, key).json() for person in (admin, another)] == answers
+    assert rows(database, title) == 2
 
 
 def test_one_key_at_the_same_time_is_one_film(admin: Person, database: Database) -> None:
