@@ -5,9 +5,10 @@ With a URL the pool connects by itself; with a Cloud SQL instance it goes throug
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from pg8000.exceptions import DatabaseError as DriverDatabaseError
@@ -22,6 +23,9 @@ from lib.database.round_trips import round_trips
 from lib.errors import UnavailableError
 
 POOL_WAIT_SECONDS = 5
+SLOW_WAIT_SECONDS = 2
+# Connections of the pool that slow transactions leave to the others.
+_KEPT_FREE = 2
 # A server that no longer answers is given up after this; every statement is far shorter.
 SOCKET_SECONDS = 20
 IDLE_SECONDS = 30
@@ -41,16 +45,33 @@ class Database:
 
     def __init__(self, settings: DatabaseSettings, connect: Callable[[], Any] | None = None) -> None:
         self._engine = _engine(settings, connect)
+        self._slow = threading.BoundedSemaphore(max(1, settings.pool_size - _KEPT_FREE))
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, slow: bool = False) -> Iterator[Connection]:
         """One transaction: committed at the end of the block, rolled back if it raises.
 
+        Args:
+            slow: the block waits for somebody outside (a provider) while it holds its connection. In a
+                process only so many of these run at once that two connections are left for all else
+                (one slow transaction may always run): a provider that hangs stops no check of a token.
+                Not to be opened within another transaction.
+
         Raises:
-            UnavailableError: the database cannot be reached, or a lock was not had in time.
+            UnavailableError: the database cannot be reached, a lock was not had in time, or too many slow
+                transactions are running and none ended within `SLOW_WAIT_SECONDS`.
         """
-        with _reachable(), self._engine.begin() as connection:
+        with self._slow_lane() if slow else nullcontext(), _reachable(), self._engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _slow_lane(self) -> Iterator[None]:
+        if not self._slow.acquire(timeout=SLOW_WAIT_SECONDS):
+            raise UnavailableError("Too much is waiting for somebody else", retry_after=5)
+        try:
+            yield
+        finally:
+            self._slow.release()
 
     def read(self, sql: str, **parameters: object) -> dict[str, Any] | None:
         """The first row of one statement as a dict, in one round trip.

@@ -70,9 +70,9 @@ class DyingDatabase(Database):
     """Dies instead of beginning a transaction."""
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, slow: bool = False) -> Iterator[Connection]:
         die()
-        with super().transaction() as tx:
+        with super().transaction(slow=slow) as tx:
             yield tx
 
 

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -345,6 +347,37 @@ def test_a_busy_pool_is_a_refusal(server: Server) -> None:
         small.read("SELECT 1 AS one")
     assert small.read("SELECT 1 AS one") == {"one": 1}
     small.dispose()
+
+
+@pytest.fixture
+def hanging() -> Iterator[ExitStack]:
+    """Transactions kept open until the end of the test."""
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("pool_size", "slow_at_once"), [(5, 3), (3, 1), (2, 1)])
+def test_slow_transactions_leave_connections_to_the_others(
+    server: Server, hanging: ExitStack, pool_size: int, slow_at_once: int
+) -> None:
+    pooled = Database(Environment({"DATABASE_URL": server.url, "DB_POOL_SIZE": str(pool_size)}).database())
+    hanging.callback(pooled.dispose)
+    for _ in range(slow_at_once - 1):
+        hanging.enter_context(pooled.transaction(slow=True))
+    with pooled.transaction(slow=True):
+        started = time.monotonic()
+        with pytest.raises(UnavailableError) as raised, pooled.transaction(slow=True):
+            pass
+        assert 1 < time.monotonic() - started < 4
+        assert raised.value.headers["Retry-After"] == "5"
+        assert pooled.read("SELECT 1 AS one") == {"one": 1}
+        with pooled.transaction() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
+    # The next gets the place of one that ended, and of one that failed.
+    with pytest.raises(ZeroDivisionError), pooled.transaction(slow=True):
+        raise ZeroDivisionError
+    with pooled.transaction(slow=True) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
 
 
 def test_a_mistake_of_ours_is_no_outage(server: Server) -> None:
