@@ -199,7 +199,7 @@ def deliveries(draw: st.DrawFn) -> tuple[str, list[str]]:
     return story, list(draw(st.permutations(told + again)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(delivered=deliveries())
 @example(delivered=("ready", STORIES["ready"]))
 @example(delivered=("ready", STORIES["ready"][::-1]))

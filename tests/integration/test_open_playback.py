@@ -292,7 +292,7 @@ def test_however_many_race_for_the_last_stream_one_gets_it(
     films = [make.video() for _ in range(2)]
     logins = [viewer.login() for _ in range(6)]
     viewer.open(films[0])
-    for _ in range(40):
+    for _ in range(25):
         calls = [
             partial(viewer.open, films[number % 2], login, through=crowd)
             for number, login in enumerate(logins)
@@ -321,7 +321,7 @@ def test_two_that_take_each_other_over_end_as_one(viewer: Viewer, make: Factory,
     film, phone = make.video(), viewer.login()
     mine = viewer.open(film)["playback_session_id"]
     theirs = viewer.open(film, phone, takeover=mine)["playback_session_id"]
-    for _ in range(40):
+    for _ in range(25):
         found = at_once(
             [
                 partial(viewer.open, film, takeover=theirs, through=crowd),
