@@ -48,15 +48,23 @@ def at_stripe(make: Factory, person: Person) -> list[dict[str, Any]]:
 # -- over HTTP --------------------------------------------------------------------------------------------
 
 
-def test_a_double_click(make: Factory) -> None:
+@pytest.mark.parametrize("before", [None, "premium"], ids=["the first ever", "after another plan"])
+def test_a_double_click(make: Factory, before: str | None) -> None:
     person = make.person()
+    if before is not None:
+        person.api.post("create-checkout", {"plan": before})
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: person.api.post("create-checkout", {"plan": "basic"}), range(10)))
     assert sorted(answer.status_code for answer in answers) == [200] * 9 + [201]
     assert len({answer.text for answer in answers}) == 1
     assert all(answer.headers["cache-control"] == "no-store" for answer in answers)
-    assert len(rows(make.database, person.id)) == 1
-    assert [session["id"] for session in at_stripe(make, person)] == [answers[0].json()["session_id"]]
+    wanted = answers[0].json()["session_id"]
+    assert [row.stripe_session_id for row in rows(make.database, person.id) if row.state == "open"] == [
+        wanted
+    ]
+    open_there = [session["id"] for session in at_stripe(make, person) if session["status"] == "open"]
+    assert open_there == [wanted]
+    assert len(at_stripe(make, person)) == (1 if before is None else 2)
 
 
 def test_two_tabs_with_two_plans(make: Factory) -> None:
