@@ -1,14 +1,15 @@
 """Idempotency-Key: the same request twice is answered once, by what was answered the first time.
 
 Kept 24 hours for each user and function. Only answers are kept: after a refusal or a fault the key is
-free again, since nothing was done. Who died while holding a key loses it after a minute.
+free again, since nothing was done. Who died while holding a key loses it after two minutes; who was only
+slow may have lost it too, and then neither frees it nor answers for who holds it now.
 """
 
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import and_, delete, func, or_
+from sqlalchemy import and_, delete, func, null, or_
 from sqlalchemy.dialects.postgresql import insert
 
 from lib.database.engine import Database
@@ -17,14 +18,21 @@ from lib.errors import IdempotencyKeyReusedError, UnavailableError
 from lib.web.operation import Answer
 
 KEPT = timedelta(hours=24)
-HELD = timedelta(seconds=60)
+# Longer than the slowest honest holder: a checkout makes up to six calls to Stripe, 6 s each and once again,
+# and waits for locks before.
+HELD = timedelta(seconds=120)
 
 
 class IdempotentAnswers:
-    """Answers kept in the database."""
+    """Answers kept in the database.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        held: how long who works on a request keeps its key from others.
+    """
+
+    def __init__(self, database: Database, held: timedelta = HELD) -> None:
         self._database = database
+        self._held = held
 
     def answer(
         self,
@@ -48,7 +56,7 @@ class IdempotentAnswers:
             function=function,
             key=key,
             request_hash=request_hash,
-            held_until=now + HELD,
+            held_until=now + self._held,
         )
         claim = wanted.on_conflict_do_update(
             index_elements=[keys.c.user_id, keys.c.function, keys.c.key],
@@ -56,8 +64,9 @@ class IdempotentAnswers:
                 "request_hash": wanted.excluded.request_hash,
                 "held_until": wanted.excluded.held_until,
                 "created_at": now,
-                "status": None,
-                "answer": None,
+                "status": null(),
+                # Not None, which JSONB takes for JSON's null.
+                "answer": null(),
             },
             # Taken over: older than a day, or its holder died with the same request in hand.
             where=or_(
@@ -68,21 +77,26 @@ class IdempotentAnswers:
                     keys.c.request_hash == request_hash,
                 ),
             ),
-        ).returning(keys.c.key)
+        ).returning(keys.c.held_until)
         with self._database.transaction() as tx:
-            if tx.execute(claim).first() is None:
+            held_until = tx.scalar(claim)
+            if held_until is None:
                 kept = tx.execute(keys.select().where(mine)).one()
                 if kept.request_hash != request_hash:
                     raise IdempotencyKeyReusedError
                 if kept.status is None:
                     raise UnavailableError("The first request with this key is still running", retry_after=1)
                 return Answer(kept.status, kept.answer or None, private=True)
+        # A takeover comes after the hold's end and begins a later one: its end tells whose hold it is.
+        still_held = and_(mine, keys.c.held_until == held_until)
         try:
             answer = fulfil()
         except BaseException:
             with self._database.transaction() as tx:
-                tx.execute(delete(keys).where(mine))
+                tx.execute(delete(keys).where(still_held))
             raise
         with self._database.transaction() as tx:
-            tx.execute(keys.update().where(mine).values(status=answer.status, answer=dict(answer.body or {})))
+            tx.execute(
+                keys.update().where(still_held).values(status=answer.status, answer=dict(answer.body or {}))
+            )
         return answer
