@@ -143,7 +143,7 @@ class _Function:
             raise NotFoundError
         if request.method == "OPTIONS":
             return Answer(204, headers={"Allow": self._allow(methods)})
-        method = "GET" if request.method == "HEAD" else request.method
+        method = "GET" if request.method == "HEAD" and self._has_head(methods) else request.method
         if method not in methods:
             raise MethodNotAllowedError(headers={"Allow": self._allow(methods)})
         operation, handler = methods[method]
@@ -177,7 +177,12 @@ class _Function:
 
     @staticmethod
     def _allow(methods: dict[str, tuple[Operation, Handler]]) -> str:
-        return ", ".join([*sorted(methods), *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
+        return ", ".join([*sorted(methods), *(["HEAD"] if _Function._has_head(methods) else []), "OPTIONS"])
+
+    @staticmethod
+    def _has_head(methods: dict[str, tuple[Operation, Handler]]) -> bool:
+        """HEAD runs the GET's handler, so it is for those without effect: get-playback's takes a stream."""
+        return "GET" in methods and methods["GET"][0].who is Who.ANYONE
 
     def _authenticate(self, operation: Operation, request: flask.Request, call: Call) -> None:
         if operation.who is Who.ANYONE:

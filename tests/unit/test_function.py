@@ -221,6 +221,22 @@ def test_head_needs_a_get(post: Callable[..., TestResponse]) -> None:
     assert (response.status_code, response.headers["Allow"]) == (405, "POST, OPTIONS")
 
 
+@pytest.mark.parametrize("who", [Who.TOKEN, Who.USER, Who.ADMIN, Who.SERVICE])
+def test_head_is_for_what_anyone_may_get(who: Who) -> None:
+    """A GET that asks who calls may have an effect (get-playback takes a stream), and a HEAD must not."""
+    calls: list[Call] = []
+
+    def note(call: Call) -> Answer:
+        calls.append(call)
+        return Answer(204)
+
+    client = Client((operation("GET", who), note))
+    response = client("HEAD", headers={"Authorization": f"Bearer {ADMIN}"})
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, OPTIONS")
+    assert client("OPTIONS").headers["Allow"] == "GET, OPTIONS"
+    assert calls == []
+
+
 @pytest.mark.parametrize("path", ["/", "/wish", "/wish/"])
 def test_the_function_s_name_may_stand_in_front(path: str) -> None:
     assert Client((operation("GET"), lambda _: Answer(204)))("GET", path).status_code == 204
