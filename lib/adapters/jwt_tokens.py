@@ -1,5 +1,6 @@
 """Access tokens: JWTs signed with ES256 (RFC 9068), by PyJWT."""
 
+import time
 import uuid
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,8 @@ from lib.web.ports import Claims
 _ALGORITHM = "ES256"
 _TYPE = "at+jwt"
 _LONGEST = 4096
+# How far the clocks of two instances may differ: a token just issued is no token of the future.
+_LEEWAY_SECONDS = 10
 
 
 class JwtTokens:
@@ -66,8 +69,12 @@ class JwtTokens:
                 algorithms=[_ALGORITHM],
                 issuer=self._settings.issuer,
                 audience=self._settings.audience,
+                leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "nbf", "iat", "iss", "aud", "sub"]},
             )
+            # PyJWT's leeway is for all three times, but nobody needs a token past its end: clients refresh.
+            if payload["exp"] <= time.time():
+                raise InvalidTokenError
             return Claims(uuid.UUID(payload["sub"]), uuid.UUID(payload["sid"]))
         except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
             raise InvalidTokenError from None

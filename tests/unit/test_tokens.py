@@ -116,6 +116,15 @@ def test_time() -> None:
     refused(early)
 
 
+def test_clocks_that_differ_by_seconds() -> None:
+    """Right after a login elsewhere; but no token outlives its time by that."""
+    now = datetime.now(UTC)
+    ahead, _ = TOKENS.issue(CLAIMS, now=now + timedelta(seconds=5))
+    assert TOKENS.verify(ahead) == CLAIMS
+    over, _ = TOKENS.issue(CLAIMS, now=now - timedelta(seconds=900))
+    refused(over)
+
+
 @pytest.mark.parametrize(
     "payload",
     [
