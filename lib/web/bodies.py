@@ -27,6 +27,10 @@ put on top of a validator would look at the string before it is stripped."""
 
 B = TypeVar("B", bound=Body)
 
+# An answer must not be many times as long as the question.
+_MOST_ERRORS = 50
+_LONGEST_FIELD = 100
+
 _CODES = {"missing": "required", "extra_forbidden": "unknown_field"}
 
 
@@ -38,7 +42,8 @@ def parse(model: type[B], raw: bytes, rules: Mapping[str, object]) -> B:
 
     Raises:
         MalformedRequestError: not JSON, or not a JSON object.
-        InvalidRequestError: with every bad field. What was sent is not repeated: it may be a secret.
+        InvalidRequestError: with every bad field, up to 50. What was sent is not repeated: it may be a
+            secret. Names of fields are, up to 100 characters of each.
     """
     try:
         return model.model_validate_json(raw or b"{}", context=dict(rules))
@@ -48,10 +53,12 @@ def parse(model: type[B], raw: bytes, rules: Mapping[str, object]) -> B:
         raise MalformedRequestError("The body must be a JSON object")
     errors = [
         FieldError(
-            ".".join(str(part) for part in item["loc"]), _CODES.get(item["type"], item["type"]), item["msg"]
+            ".".join(str(part) for part in item["loc"])[:_LONGEST_FIELD],
+            _CODES.get(item["type"], item["type"]),
+            item["msg"],
         )
         for item in found
     ]
     codes = {error.code for error in errors}
     refusal = model.refused_as.get(codes.pop()) if len(codes) == 1 else None
-    raise (refusal or InvalidRequestError)(errors=errors)
+    raise (refusal or InvalidRequestError)(errors=errors[:_MOST_ERRORS])

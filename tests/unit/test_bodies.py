@@ -159,6 +159,15 @@ def test_surrounding_space_is_no_part_of_a_title() -> None:
     assert body.title == "x" * 200
 
 
+def test_a_refusal_is_short_however_much_was_wrong() -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        register(email=..., **{f"{number}{'x' * 5000}": 1 for number in range(200)})
+    errors = raised.value.errors
+    assert len(errors) == 50
+    assert errors[0].field == "email", "what the function knows comes first"
+    assert max(len(error.field) for error in errors) == 100
+
+
 def test_what_was_sent_is_not_repeated() -> None:
     with pytest.raises(InvalidRequestError) as raised:
         register(email="hidden", password=["hidden"], hidden_field="hidden")
