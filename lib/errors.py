@@ -30,6 +30,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer; the subclasses end in
         retry_after: seconds after which trying again makes sense.
         errors: the bad fields, all of them.
         extra: further members of the problem document.
+        headers: further headers of the answer.
     """
 
     status: ClassVar[int]
@@ -52,6 +53,9 @@ class Refusal(Exception):  # noqa: N818 - it is an answer; the subclasses end in
         self.headers = dict(headers or {})
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, retry_after))
+        if self.status == 401:
+            # RFC 9110 asks for it with every 401.
+            self.headers["WWW-Authenticate"] = "Bearer"
 
 
 class MalformedRequestError(Refusal):
@@ -67,9 +71,6 @@ class InvalidTokenError(Refusal):
 
     status, code, title = 401, "invalid_token", "A valid access token is needed"
 
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
-
 
 class InvalidCredentialsError(Refusal):
     status, code, title = 401, "invalid_credentials", "Email or password is wrong"
@@ -77,9 +78,6 @@ class InvalidCredentialsError(Refusal):
 
 class InvalidRefreshTokenError(Refusal):
     status, code, title = 401, "invalid_refresh_token", "Log in again"
-
-    def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 class SubscriptionRequiredError(Refusal):

@@ -122,6 +122,7 @@ def test_wrong_passwords_and_unknown_emails_look_alike(make: Factory) -> None:
     answers = []
     for response in (wrong, unknown):
         problem = refused(response, 401, "invalid_credentials")
+        assert response.headers["WWW-Authenticate"] == "Bearer"
         problem.pop("request_id")
         headers = {name for name in response.headers if name != "x-request-id"}
         answers.append((problem, headers))

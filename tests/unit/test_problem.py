@@ -35,6 +35,12 @@ def test_bad_fields() -> None:
     assert found["errors"] == [{"field": "a.0", "code": "required", "message": "Field required"}]
 
 
+def test_who_is_not_let_in_hears_how() -> None:
+    for refusal in REFUSALS:
+        found = refusal().headers.get("WWW-Authenticate")
+        assert found == ("Bearer" if refusal.status == 401 else None), refusal
+
+
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_every_refusal_says_what_it_is(refusal: type[Refusal]) -> None:
     found = problem.document(refusal(), "r1")
