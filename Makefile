@@ -39,6 +39,7 @@ lock: $(VENV)/.tests ## pin all dependencies anew, with hashes, from pyproject.t
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes pyproject.toml -o requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group local -o infra/local/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group dev -o tests/requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes tests/emulator-requirements.in -o tests/emulator-requirements.txt
 
 function: $(VENV)/.local ## one function alone with the settings of `make run`: make function NAME=login PORT=8080
 	@test -f .local/functions.env || { echo "start \`make run\` once first: it makes the settings"; exit 1; }

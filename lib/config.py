@@ -63,7 +63,10 @@ class AccountSettings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A price that can be bought. `amount` in the currency's smallest unit."""
+    """What can be bought. `amount` in the currency's smallest unit.
+
+    A plan that is not `sold` any more still gives those who pay for it what they bought.
+    """
 
     code: str
     name: str
@@ -74,6 +77,7 @@ class Plan:
     amount: int
     currency: str
     interval: str
+    sold: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +247,12 @@ class Environment:
                 amount=_whole(price["amount"]),
                 currency=_text(price["currency"]).lower(),
                 interval=_text(price["interval"]),
+                sold=_flag(entry.get("sold", True)),
             )
         except (KeyError, TypeError):
             raise ConfigError(
                 "PLANS: each should be {code, name, level, stripe_lookup_key, trial_days, streams, "
-                "price: {amount, currency, interval}}"
+                "price: {amount, currency, interval}, sold}"
             ) from None
         if not re.fullmatch(r"[a-z0-9_-]{1,50}", plan.code):
             raise ConfigError("PLANS: code should be 1 to 50 of a-z, 0-9, _ and -")
@@ -417,6 +422,12 @@ def _is_url(value: str, *schemes: str, host: bool = True) -> bool:
         return parts.scheme in schemes and bool(parts.hostname or not host) and parts.port != 0
     except ValueError:
         return False
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
 
 
 def _text(value: object) -> str:

@@ -11,7 +11,7 @@ from lib.accounts import store as accounts
 from lib.billing.events import LeftEvents, StripeInbox
 from lib.billing.membership import AccountMembership
 from lib.billing.ports import Payments
-from lib.billing.service import Checkouts, StripeEvents, Sync
+from lib.billing.service import Checkouts, Confirmations, StripeEvents, Sync
 from lib.config import AccessSettings, Plan
 from lib.database.engine import Database
 from lib.web.ports import Clock, SystemClock, Tasks
@@ -62,7 +62,8 @@ class Billing:
         clock = clock or SystemClock()
         self.sync = Sync(payments, PLANS, ACCESS, clock)
         self.membership = AccountMembership(SystemClock(), PLANS)
-        self.checkouts = Checkouts(database, payments, self.sync, PLANS, self.membership)
+        self.checkouts = Checkouts(database, payments, self.sync, PLANS, SystemClock())
+        self.confirmations = Confirmations(database, self.sync, self.membership)
         self.inbox = StripeInbox(database, self.tasks, SystemClock(), (SECRET,))
         self.events = StripeEvents(database, payments, self.sync)
         self.left = LeftEvents(database, self.tasks)

@@ -8,7 +8,7 @@ from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
 from lib.billing.membership import AccountMembership
-from lib.billing.service import Checkouts, Sync
+from lib.billing.service import Confirmations, Sync
 from lib.config import Environment
 from lib.database.engine import Database
 from lib.web.function import serve
@@ -16,11 +16,10 @@ from lib.web.ports import SystemClock
 
 env, clock = Environment(os.environ), SystemClock()
 database, plans = Database(env.database()), env.plans()
-payments = StripePayments(env.stripe(), env.app_url())
-sync = Sync(payments, plans, env.access(), clock)
-checkouts = Checkouts(database, payments, sync, plans, AccountMembership(clock, plans))
+sync = Sync(StripePayments(env.stripe(), env.app_url()), plans, env.access(), clock)
+confirmations = Confirmations(database, sync, AccountMembership(clock, plans))
 confirm_checkout = serve(
-    [(endpoints.CONFIRM_CHECKOUT, partial(endpoints.confirm_checkout, checkouts))],
+    [(endpoints.CONFIRM_CHECKOUT, partial(endpoints.confirm_checkout, confirmations))],
     env.web(),
     tokens=JwtTokens(env.tokens()),
     sessions=StoredSessions(database),

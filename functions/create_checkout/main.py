@@ -7,7 +7,6 @@ from lib.accounts.store import StoredSessions
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
-from lib.billing.membership import AccountMembership
 from lib.billing.service import Checkouts, Sync
 from lib.config import Environment
 from lib.database.engine import Database
@@ -19,7 +18,7 @@ env, clock = Environment(os.environ), SystemClock()
 database, plans = Database(env.database()), env.plans()
 payments = StripePayments(env.stripe(), env.app_url())
 sync = Sync(payments, plans, env.access(), clock)
-checkouts = Checkouts(database, payments, sync, plans, AccountMembership(clock, plans))
+checkouts = Checkouts(database, payments, sync, plans, clock)
 create_checkout = serve(
     [(endpoints.CREATE_CHECKOUT, partial(endpoints.create_checkout, checkouts))],
     env.web(),

@@ -32,6 +32,7 @@ PURPOSES = {
     "checkouts": "Payment pages that were opened; at most one open for each account.",
     "subscriptions": "What Stripe said of each subscription when it was last asked.",
     "entitlements": "What an account may watch, and until when: computed from its subscriptions.",
+    "sold_prices": "Which plan a price sold, for those who pay a price that lost its lookup key.",
     "inbox": "Stripe's events, each once: ids only, and whether the work was done.",
     "videos": "Films and where they stand with their provider.",
     "playback_sessions": "A film opened by a login, with the lease that counts it as a stream.",

@@ -1,15 +1,18 @@
 """Stripe as `Payments`, by its SDK. Imported only where a checkout or a sync needs it."""
 
+import hashlib
+import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import stripe
+from stripe.params import CustomerCreateParams
 from stripe.params.checkout import SessionCreateParams
 
-from lib.billing.ports import CheckoutSession, Customer, PaidSubscription
+from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, PaidSubscription
 from lib.config import Plan, StripeSettings
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 
@@ -18,6 +21,8 @@ TIMEOUT_SECONDS = 6
 RETRIES = 1
 _MOST_SUBSCRIPTIONS = 100
 _RECENT = 10
+# A period's bill is drawn up a moment after the period begins.
+_SLACK_SECONDS = 3600
 _BILLS_OF_PERIODS = ("subscription_create", "subscription_cycle")
 
 
@@ -42,10 +47,8 @@ class StripePayments:
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         with _answered():
-            customer = self._v1.customers.create(
-                {"email": email, "metadata": {"user_id": str(user_id)}},
-                {"idempotency_key": f"customer-{attempt}"},
-            )
+            wanted: CustomerCreateParams = {"email": email, "metadata": {"user_id": str(user_id)}}
+            customer = self._v1.customers.create(wanted, _once("customer", attempt, wanted))
         return customer.id
 
     def open_checkout(
@@ -66,6 +69,9 @@ class StripePayments:
             wanted: SessionCreateParams = {
                 "mode": "subscription",
                 "customer": customer_id,
+                # Cards and wallets. Methods that pay days later would leave a finished page without a
+                # subscription, and a second page could sell a second one: docs/decisions/0010.
+                "allowed_payment_method_types": ["card"],
                 "client_reference_id": str(user_id),
                 "metadata": metadata,
                 "subscription_data": {"metadata": metadata},
@@ -78,10 +84,9 @@ class StripePayments:
             if promotion_code:
                 wanted["discounts"] = [{"promotion_code": self._promotion_id(promotion_code)}]
             try:
-                session = self._v1.checkout.sessions.create(
-                    wanted, {"idempotency_key": f"checkout-{attempt}"}
-                )
+                session = self._v1.checkout.sessions.create(wanted, _once("checkout", attempt, wanted))
             except stripe.InvalidRequestError as error:
+                _refuse_gone_customer(error)
                 # A code may exist and yet not be for this customer or this price.
                 if promotion_code and (error.param or "").startswith("discounts"):
                     raise InvalidPromotionCodeError from None
@@ -96,7 +101,12 @@ class StripePayments:
 
     def checkout(self, session_id: str) -> CheckoutSession:
         with _answered():
-            return _session(self._v1.checkout.sessions.retrieve(session_id))
+            try:
+                return _session(self._v1.checkout.sessions.retrieve(session_id))
+            except stripe.InvalidRequestError as error:
+                if error.code != "resource_missing":
+                    raise
+                return CheckoutSession(session_id, "expired", None, datetime.now(UTC))
 
     def expire_checkout(self, session_id: str) -> CheckoutSession:
         with _answered():
@@ -108,44 +118,49 @@ class StripePayments:
 
     def open_portal(self, customer_id: str) -> str:
         with _answered():
-            session = self._v1.billing_portal.sessions.create(
-                {"customer": customer_id, "return_url": self._app_url}
-            )
+            try:
+                session = self._v1.billing_portal.sessions.create(
+                    {"customer": customer_id, "return_url": self._app_url}
+                )
+            except stripe.InvalidRequestError as error:
+                _refuse_gone_customer(error)
+                raise
         return session.url
 
     def customer(self, customer_id: str) -> Customer:
         with _answered():
             try:
+                if getattr(self._v1.customers.retrieve(customer_id), "deleted", False):
+                    return Customer(deleted=True, subscriptions=())
                 found = self._v1.subscriptions.list(
-                    {
-                        "customer": customer_id,
-                        "status": "all",
-                        "limit": _MOST_SUBSCRIPTIONS,
-                        "expand": ["data.latest_invoice"],
-                    }
-                )
-                # A deleted customer's subscriptions are still listed, all of them canceled.
-                deleted = not any(item.status != "canceled" for item in found.data) and bool(
-                    getattr(self._v1.customers.retrieve(customer_id), "deleted", False)
+                    {"customer": customer_id, "status": "all", "limit": _MOST_SUBSCRIPTIONS}
                 )
             except stripe.InvalidRequestError as error:
                 if error.code != "resource_missing":
                     raise
-                return Customer(deleted=True, subscriptions=())
+                raise CustomerGoneError(customer_id) from None
             newest_first = sorted(found.data, key=lambda item: item.created, reverse=True)
-            subscriptions = tuple(_subscription(item, self._taken_back(item)) for item in newest_first)
-        return Customer(deleted=deleted, subscriptions=subscriptions)
+            subscriptions = tuple(
+                _subscription(item, self._missed(item), self._taken_back(item)) for item in newest_first
+            )
+        return Customer(deleted=False, subscriptions=subscriptions)
+
+    def _missed(self, found: stripe.Subscription) -> int | None:
+        """Since when a payment is overdue: the oldest open bill's date, so that no later bill moves it."""
+        if found.status != "past_due":
+            return None
+        bills = self._v1.invoices.list({"subscription": found.id, "status": "open", "limit": 100})
+        due = [bill.status_transitions.finalized_at or bill.created for bill in bills.data]
+        return min(due, default=found.created)
 
     def _taken_back(self, found: stripe.Subscription) -> str | None:
-        """What became of the money for the last period paid for; asked only where access hangs on it."""
+        """What became of the money for the current period; asked only where access hangs on it."""
         if found.status not in ("active", "past_due"):
             return None
         paid = self._v1.invoices.list(
             {"subscription": found.id, "status": "paid", "limit": _RECENT, "expand": ["data.payments"]}
         )
-        # Newest first. Bills between periods (an upgrade's difference) open no access by themselves.
-        periods = (bill for bill in paid.data if bill.billing_reason in _BILLS_OF_PERIODS)
-        bill = next(periods, None)
+        bill = _bill_of_period(found, paid.data)
         if bill is None or not bill.amount_paid or bill.payments is None:
             return None
         for payment in bill.payments.data:
@@ -162,11 +177,26 @@ class StripePayments:
         disputes = self._v1.disputes.list({"charge": charge_id, "limit": _RECENT})
         return "disputed" if any(dispute.status == "lost" for dispute in disputes.data) else None
 
-    def customer_of_refund(self, refund_id: str) -> str | None:
-        return _payer(lambda: self._v1.refunds.retrieve(refund_id, {"expand": ["charge"]}))
-
-    def customer_of_dispute(self, dispute_id: str) -> str | None:
-        return _payer(lambda: self._v1.disputes.retrieve(dispute_id, {"expand": ["charge"]}))
+    def customer_of(self, kind: str, object_id: str) -> str | None:
+        charge = {"expand": ["charge"]}
+        fetches: dict[str, Callable[[], Any]] = {
+            "subscription": lambda: self._v1.subscriptions.retrieve(object_id),
+            "invoice": lambda: self._v1.invoices.retrieve(object_id),
+            "checkout": lambda: self._v1.checkout.sessions.retrieve(object_id),
+            "charge": lambda: self._v1.charges.retrieve(object_id),
+            # These name a payment, not its customer.
+            "refund": lambda: self._v1.refunds.retrieve(object_id, charge).charge,  # type: ignore[arg-type]
+            "dispute": lambda: self._v1.disputes.retrieve(object_id, charge).charge,  # type: ignore[arg-type]
+        }
+        with _answered():
+            try:
+                found = fetches[kind]()
+            except stripe.InvalidRequestError as error:
+                if error.code != "resource_missing":
+                    raise
+                return None
+        customer = getattr(found, "customer", None)
+        return None if customer is None else _id(customer)
 
 
 @contextmanager
@@ -176,19 +206,6 @@ def _answered() -> Iterator[None]:
         yield
     except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
         raise UnavailableError("The payment provider is out of reach") from error
-
-
-def _payer(fetch: Callable[[], stripe.Refund | stripe.Dispute]) -> str | None:
-    with _answered():
-        try:
-            charge = fetch().charge
-        except stripe.InvalidRequestError as error:
-            if error.code != "resource_missing":
-                raise
-            return None
-    if not isinstance(charge, stripe.Charge) or charge.customer is None:
-        return None
-    return _id(charge.customer)
 
 
 def _id(reference: Any) -> str:
@@ -202,16 +219,27 @@ def _session(session: stripe.checkout.Session) -> CheckoutSession:
     return CheckoutSession(session.id, state, url, _time(session.expires_at))
 
 
-def _subscription(found: stripe.Subscription, taken_back: str | None) -> PaidSubscription:
+def _bill_of_period(found: stripe.Subscription, paid: list[stripe.Invoice]) -> stripe.Invoice | None:
+    """The newest paid bill that covers the whole current period; failing that, the last period's.
+
+    By what its lines cover, not by why it was made: a switch from monthly to yearly is billed as an
+    update, and an upgrade's difference covers only what is left of a period.
+    """
+    item = found["items"].data[0]
+    for bill in paid:
+        for line in bill.lines.data:
+            starts_by = line.period.start <= item.current_period_start + _SLACK_SECONDS
+            lasts_to = line.period.end >= item.current_period_end - _SLACK_SECONDS
+            if line.amount > 0 and starts_by and lasts_to:
+                return bill
+    return next((bill for bill in paid if bill.billing_reason in _BILLS_OF_PERIODS), None)
+
+
+def _subscription(found: stripe.Subscription, missed: int | None, taken_back: str | None) -> PaidSubscription:
     # Periods live on the items since 2025-03-31; with several the last one to end counts.
     items = found["items"].data
-    price = items[0].price
-    invoice = found.latest_invoice
-    missed = None
-    if found.status == "past_due":
-        missed = found.created
-        if isinstance(invoice, stripe.Invoice):
-            missed = invoice.status_transitions.finalized_at or invoice.created
+    # Plans are sold by lookup key; what is added to one by hand has none.
+    price = next((item.price for item in items if item.price.lookup_key), items[0].price)
     return PaidSubscription(
         id=found.id,
         status=found.status,
@@ -226,6 +254,17 @@ def _subscription(found: stripe.Subscription, taken_back: str | None) -> PaidSub
         created_at=_time(found.created),
         taken_back=taken_back,
     )
+
+
+def _once(what: str, attempt: str, wanted: Mapping[str, Any]) -> stripe.RequestOptions:
+    """An idempotency key that differs where the request does: Stripe refuses a key for another request."""
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
+    return {"idempotency_key": f"{what}-{attempt}-{digest}"}
+
+
+def _refuse_gone_customer(error: stripe.InvalidRequestError) -> None:
+    if error.code == "resource_missing" and error.param == "customer":
+        raise CustomerGoneError from None
 
 
 def _time(seconds: Any) -> datetime:

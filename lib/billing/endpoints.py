@@ -1,10 +1,10 @@
-"""create-checkout, confirm-checkout: requests and answers."""
+"""create-checkout, confirm-checkout, create-portal: requests and answers."""
 
 from typing import Annotated
 
 from pydantic import StringConstraints
 
-from lib.billing.service import Checkouts, Portal
+from lib.billing.service import Checkouts, Confirmations, Portal
 from lib.errors import (
     AlreadySubscribedError,
     InvalidPromotionCodeError,
@@ -79,10 +79,10 @@ def create_checkout(checkouts: Checkouts, call: Call) -> Answer:
     return Answer(201 if new else 200, answer, private=True)
 
 
-def confirm_checkout(checkouts: Checkouts, call: Call) -> Answer:
+def confirm_checkout(confirmations: Confirmations, call: Call) -> Answer:
     body: ConfirmCheckoutBody = call.body
     caller = call.user()
-    subscription, entitlement = checkouts.confirm(caller.user_id, caller.role, body.session_id)
+    subscription, entitlement = confirmations.confirm(caller.user_id, caller.role, body.session_id)
     return Answer(200, {"subscription": subscription, "entitlement": entitlement}, private=True)
 
 

@@ -3,7 +3,7 @@
 The one place where a status becomes a yes or a no.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,15 +38,10 @@ def none(reason: str) -> Entitlement:
     return Entitlement(None, 0, 0, reason, None)
 
 
-def plan_of(subscription: PaidSubscription, plans: Iterable[Plan]) -> Plan | None:
-    """The plan that was bought, by its price's lookup key; None for a price we do not sell."""
-    return next((plan for plan in plans if plan.lookup_key == subscription.lookup_key), None)
-
-
 def of_subscription(
-    subscription: PaidSubscription, plan: Plan | None, settings: AccessSettings, now: datetime
+    subscription: PaidSubscription, plan: Plan | None, settings: AccessSettings
 ) -> Entitlement:
-    """What one subscription gives at `now`. A status not known gives nothing."""
+    """What one subscription gives, and until when. A status not known gives nothing."""
     status = subscription.status
     if status not in ("active", "trialing", "past_due"):
         return none(_DENIED.get(status, "none"))
@@ -56,44 +51,48 @@ def of_subscription(
         return none(subscription.taken_back)
     if plan is None:
         return none("none")
+    # An end that has passed is kept too: whoever reads it then knows that it expired, and why.
     if status == "past_due":
         missed = subscription.payment_missed_at or subscription.created_at
-        reason, until = "grace", missed + timedelta(days=settings.past_due_grace_days)
-    else:
-        reason = "trial" if status == "trialing" else "subscription"
-        until = _end(subscription, settings)
-    if until <= now:
-        return none("payment_failed" if status == "past_due" else "canceled")
+        until = min([missed + timedelta(days=settings.past_due_grace_days), *_ends(subscription)])
+        return Entitlement(plan.code, plan.level, plan.streams, "grace", until)
+    reason = "trial" if status == "trialing" else "subscription"
+    # A renewing subscription is trusted a little past its period, a cancelling one not a second.
+    renewed = subscription.current_period_end + timedelta(hours=settings.renewal_grace_hours)
+    until = min([renewed, *_ends(subscription)])
     return Entitlement(plan.code, plan.level, plan.streams, reason, until)
 
 
-def _end(subscription: PaidSubscription, settings: AccessSettings) -> datetime:
-    """A renewing subscription is trusted a little past its period, a cancelling one not a second."""
-    period_end = subscription.current_period_end
-    ends = [period_end] if subscription.cancel_at_period_end else []
-    if subscription.cancel_at is not None:
-        ends.append(subscription.cancel_at)
-    renewed = period_end + timedelta(hours=settings.renewal_grace_hours)
-    return min([renewed, *ends])
+def _ends(subscription: PaidSubscription) -> list[datetime]:
+    """When it was told to end."""
+    ends = [subscription.current_period_end] if subscription.cancel_at_period_end else []
+    return ends if subscription.cancel_at is None else [*ends, subscription.cancel_at]
 
 
 def of_customer(
-    customer: Customer, plans: Mapping[str, Plan], settings: AccessSettings, now: datetime
+    customer: Customer,
+    plan_of: Callable[[PaidSubscription], Plan | None],
+    settings: AccessSettings,
+    now: datetime,
 ) -> Entitlement:
-    """The best of all subscriptions: highest level, then longest. None of them: why, from the newest.
+    """The best of all subscriptions: what holds at `now`, highest level, then longest.
+
+    None of them: why, from the newest.
 
     Args:
-        plans: lookup key -> plan.
+        plan_of: which plan a subscription's price sells; None for a price that opens nothing.
     """
     if customer.deleted:
         return none("canceled")
     found = [
-        of_subscription(subscription, plan_of(subscription, plans.values()), settings, now)
+        of_subscription(subscription, plan_of(subscription), settings)
         for subscription in customer.subscriptions
     ]
     given = [
-        (entitlement.level, entitlement.until, entitlement) for entitlement in found if entitlement.until
+        (entitlement.until > now, entitlement.level, entitlement.until, entitlement)
+        for entitlement in found
+        if entitlement.until
     ]
     if given:
-        return max(given, key=lambda item: item[:2])[2]
+        return max(given, key=lambda item: item[:3])[3]
     return found[0] if found else none("none")

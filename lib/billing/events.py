@@ -150,5 +150,10 @@ class LeftEvents:
         """How many were left, and how many the queue took."""
         with self._database.transaction() as tx:
             left = store.take_left_events(tx, older=LEFT_AFTER, limit=LEFT_AT_ONCE)
-        taken = sum(enqueue_event(self._tasks, event_id, number) for event_id, number in left)
+        taken = 0
+        for event_id, number in left:
+            if not enqueue_event(self._tasks, event_id, number):
+                # The queue is out of reach: the others would only wait for it in turn.
+                break
+            taken += 1
         return {"events_left": len(left), "events_enqueued": taken}

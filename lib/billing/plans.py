@@ -24,5 +24,6 @@ def list_plans(plans: tuple[Plan, ...], _call: Call) -> Answer:
             "streams": plan.streams,
         }
         for plan in plans
+        if plan.sold
     ]
     return Answer(200, {"plans": listed}, headers={"Cache-Control": "public, max-age=60"})

@@ -23,7 +23,7 @@ class PaidSubscription:
     """A subscription as the payment provider knows it now.
 
     `status` is the provider's word. `payment_missed_at` is set while a payment is overdue: when the
-    invoice that was not paid became due. `taken_back` says that the money for the last period paid for
+    oldest invoice that is not paid became due. `taken_back` says that the money for the last period paid for
     is gone: `refunded` (in full) or `disputed` (and lost).
     """
 
@@ -49,6 +49,10 @@ class Customer:
     subscriptions: tuple[PaidSubscription, ...]
 
 
+class CustomerGoneError(Exception):
+    """The provider has deleted this customer, or never had it."""
+
+
 class Payments(Protocol):
     """The payment provider. Every method is bounded in time.
 
@@ -70,33 +74,46 @@ class Payments(Protocol):
         promotion_code: str | None,
         attempt: str,
     ) -> CheckoutSession:
-        """A page that sells `plan`. The same `attempt` again gives the same page.
+        """A page that sells `plan`. The same `attempt` for the same thing again gives the same page.
 
         Raises:
             InvalidPromotionCodeError: there is no such code, or it cannot be used here.
+            CustomerGoneError: it needs another customer.
         """
         ...
 
     def checkout(self, session_id: str) -> CheckoutSession:
-        """How the page stands now."""
+        """How the page stands now; one that the provider does not know has expired."""
         ...
 
     def expire_checkout(self, session_id: str) -> CheckoutSession:
-        """Closes the page, unless it is closed already; how it stands then."""
+        """Closes the page, unless it is closed already; how it stands then.
+
+        It may stand open still: while a payment is under way.
+        """
         ...
 
     def open_portal(self, customer_id: str) -> str:
-        """The address of a page where the customer manages payment and subscription themselves."""
+        """The address of a page where the customer manages payment and subscription themselves.
+
+        Raises:
+            CustomerGoneError: there is nobody to manage anything.
+        """
         ...
 
     def customer(self, customer_id: str) -> Customer:
-        """The truth, fetched now."""
+        """The truth, fetched now.
+
+        Raises:
+            CustomerGoneError: the provider does not know this customer, not even as a deleted one. Most
+                likely it is being asked with another account's key, so this says nothing about access.
+        """
         ...
 
-    def customer_of_refund(self, refund_id: str) -> str | None:
-        """Whose payment was given back; None for none of ours."""
-        ...
+    def customer_of(self, kind: str, object_id: str) -> str | None:
+        """Whom a thing at the provider belongs to; None for a thing it does not know.
 
-    def customer_of_dispute(self, dispute_id: str) -> str | None:
-        """Whose payment is disputed; None for none of ours."""
+        Args:
+            kind: `subscription`, `invoice`, `checkout`, `charge`, `refund` or `dispute`.
+        """
         ...

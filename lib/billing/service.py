@@ -1,6 +1,5 @@
 """Rules of billing: one sync that all ways lead to, and checkouts that cannot be doubled."""
 
-import hashlib
 import uuid
 from typing import Any
 
@@ -9,10 +8,16 @@ from sqlalchemy import Connection, Row
 from lib.billing import entitlement, store
 from lib.billing.entitlement import KNOWN_STATUSES, LIVE_STATUSES
 from lib.billing.membership import AccountMembership
-from lib.billing.ports import CheckoutSession, Payments
+from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, Payments
 from lib.config import AccessSettings, Plan
 from lib.database.engine import Database
-from lib.errors import AlreadySubscribedError, NoCustomerError, NotFoundError, UnknownPlanError
+from lib.errors import (
+    AlreadySubscribedError,
+    NoCustomerError,
+    NotFoundError,
+    UnavailableError,
+    UnknownPlanError,
+)
 from lib.web import log
 from lib.web.operation import rfc3339
 from lib.web.ports import Clock
@@ -30,7 +35,8 @@ class Sync:
         self, payments: Payments, plans: tuple[Plan, ...], settings: AccessSettings, clock: Clock
     ) -> None:
         self._payments = payments
-        self._plans = {plan.lookup_key: plan for plan in plans}
+        self._by_key: dict[str | None, Plan] = {plan.lookup_key: plan for plan in plans}
+        self._by_code = {plan.code: plan for plan in plans}
         self._settings = settings
         self._clock = clock
 
@@ -39,14 +45,17 @@ class Sync:
 
         Raises:
             UnavailableError: the provider is out of reach; nothing is written then.
+            CustomerGoneError: the provider never knew the customer; nothing is written then.
         """
         row = store.lock_account(tx, user_id)
         if row.stripe_customer_id is None:
             return
-        customer = self._payments.customer(row.stripe_customer_id)
+        # The page first, the subscriptions after: a payment in between is then seen, and a page that is
+        # closed here as paid has its subscription in what follows.
         waiting = store.open_checkout(tx, user_id)
         if waiting is not None:
             self._settle(tx, self._payments.checkout(waiting.stripe_session_id))
+        customer = self._payments.customer(row.stripe_customer_id)
         for subscription in customer.subscriptions:
             if subscription.status not in KNOWN_STATUSES:
                 log.line(
@@ -54,13 +63,14 @@ class Sync:
                     "unknown subscription status gives no access",
                     {"user_id": user_id, "subscription": subscription.id, "status": subscription.status},
                 )
-        plans = self._plans.values()
-        pairs = [(found, entitlement.plan_of(found, plans)) for found in customer.subscriptions]
+        plans = self._plans_of(tx, user_id, customer)
+        codes = {id_: plan.code if plan else None for id_, plan in plans.items()}
         store.replace_subscriptions(
-            tx, user_id, [(found, plan.code if plan else None) for found, plan in pairs]
+            tx, user_id, [(found, codes[found.id]) for found in customer.subscriptions]
         )
-        now = self._clock.now()
-        given = entitlement.of_customer(customer, self._plans, self._settings, now)
+        given = entitlement.of_customer(
+            customer, lambda found: plans[found.id], self._settings, self._clock.now()
+        )
         if store.keep_entitlement(tx, user_id, given, deleted=customer.deleted):
             detail = {
                 "plan": given.plan,
@@ -69,6 +79,33 @@ class Sync:
                 "until": rfc3339(given.until),
             }
             store.record(tx, "entitlement_changed", user_id, actor, detail)
+
+    def _plans_of(self, tx: Connection, user_id: uuid.UUID, customer: Customer) -> dict[str, Plan | None]:
+        """subscription id -> the plan it pays for.
+
+        By the price's lookup key; for a price that lost its key to a newer one, what it sold before. While
+        a payment is overdue the plan stays the one that was paid for last: nobody moves up unpaid.
+        """
+        found = customer.subscriptions
+        keyed = {
+            item.price_id: self._by_key[item.lookup_key] for item in found if item.lookup_key in self._by_key
+        }
+        store.remember_prices(tx, {price_id: plan.code for price_id, plan in keyed.items()})
+        before = store.plans_sold_by(tx, {item.price_id for item in found})
+        paid = {row.stripe_id: row.plan for row in store.subscriptions_of(tx, user_id)}
+        plans: dict[str, Plan | None] = {}
+        for item in found:
+            code = keyed[item.price_id].code if item.price_id in keyed else before.get(item.price_id)
+            if item.status == "past_due":
+                code = paid.get(item.id) or code
+            plans[item.id] = self._by_code.get(code) if code else None
+            if plans[item.id] is None and item.status in LIVE_STATUSES:
+                log.line(
+                    "ERROR",
+                    "a subscription's price belongs to no plan",
+                    {"user_id": user_id, "subscription": item.id, "price": item.price_id},
+                )
+        return plans
 
     @staticmethod
     def _settle(tx: Connection, session: CheckoutSession) -> None:
@@ -85,13 +122,13 @@ class Checkouts:
         payments: Payments,
         sync: Sync,
         plans: tuple[Plan, ...],
-        membership: AccountMembership,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._payments = payments
         self._sync = sync
-        self._plans = {plan.code: plan for plan in plans}
-        self._membership = membership
+        self._plans = {plan.code: plan for plan in plans if plan.sold}
+        self._clock = clock
 
     def open(
         self, user_id: uuid.UUID, *, plan_code: str, promotion_code: str | None
@@ -106,29 +143,32 @@ class Checkouts:
             UnknownPlanError: not one of PLANS.
             AlreadySubscribedError: paying again would charge twice.
             InvalidPromotionCodeError: the provider does not take the code.
-            UnavailableError: the provider is out of reach.
+            UnavailableError: the provider is out of reach, or a payment is under way right now.
         """
         plan = self._plans.get(plan_code)
         if plan is None:
             raise UnknownPlanError
-        subscribed = False
-        with self._database.transaction() as tx:
+        with self._database.transaction(slow=True) as tx:
             account = store.lock_account(tx, user_id)
-            subscribed = self._is_subscribed(tx, user_id, account)
-            if not subscribed:
-                waiting = store.open_checkout(tx, user_id)
-                if waiting is not None:
-                    session = self._payments.checkout(waiting.stripe_session_id)
-                    wanted = (waiting.plan, waiting.promotion_code) == (plan_code, promotion_code)
-                    if session.state == "open" and wanted:
+            subscribed = self._is_subscribed(tx, user_id)
+            if subscribed and not self._is_entitled(tx, user_id):
+                # Our rows say subscribed but not paid. Perhaps the news of its end was lost.
+                self._sync.account(tx, user_id, actor="create-checkout")
+                subscribed = self._is_subscribed(tx, user_id)
+            waiting = None if subscribed else store.open_checkout(tx, user_id)
+            if waiting is not None:
+                session = self._payments.checkout(waiting.stripe_session_id)
+                if session.state == "open":
+                    if (waiting.plan, waiting.promotion_code) == (plan_code, promotion_code):
                         return session, False
-                    if session.state == "open":
-                        session = self._payments.expire_checkout(session.id)
-                    store.close_checkout(tx, session.id, session.state)
-                    if session.state == "complete":
-                        # Paid, and the news is still on its way.
-                        self._sync.account(tx, user_id, actor="create-checkout")
-                        subscribed = self._is_subscribed(tx, user_id, account)
+                    session = self._payments.expire_checkout(session.id)
+                if session.state == "open":
+                    raise UnavailableError("A payment is under way on the page opened before", retry_after=10)
+                store.close_checkout(tx, session.id, session.state)
+                if session.state == "complete":
+                    # Paid, and the news is still on its way.
+                    self._sync.account(tx, user_id, actor="create-checkout")
+                    subscribed = self._is_subscribed(tx, user_id)
             if not subscribed:
                 return self._open(tx, user_id, account, plan, promotion_code), True
         # Raised after the commit: what the sync found stays.
@@ -143,44 +183,65 @@ class Checkouts:
         promotion_code: str | None,
     ) -> CheckoutSession:
         number = store.checkouts_opened(tx, user_id)
-        customer_id = account.stripe_customer_id
-        if customer_id is None or account.customer_deleted:
-            customer_id = self._payments.create_customer(
-                user_id=user_id, email=store.email_of(tx, user_id), attempt=f"{user_id}-{number}"
-            )
-            store.keep_customer(tx, user_id, customer_id)
         first = not store.subscriptions_of(tx, user_id)
-        wish = hashlib.sha256(f"{plan.code}\n{promotion_code or ''}".encode()).hexdigest()[:16]
-        session = self._payments.open_checkout(
-            customer_id=customer_id,
-            user_id=user_id,
-            plan=plan,
-            trial_days=plan.trial_days if first else 0,
-            promotion_code=promotion_code,
-            attempt=f"{user_id}-{number}-{wish}",
-        )
+
+        def page(customer_id: str) -> CheckoutSession:
+            return self._payments.open_checkout(
+                customer_id=customer_id,
+                user_id=user_id,
+                plan=plan,
+                trial_days=plan.trial_days if first else 0,
+                promotion_code=promotion_code,
+                attempt=f"{user_id}-{number}",
+            )
+
+        known = None if account.customer_deleted else account.stripe_customer_id
+        try:
+            session = page(known or self._new_customer(tx, user_id, f"{user_id}-{number}"))
+        except CustomerGoneError:
+            # Deleted at the provider, and nobody told us yet.
+            session = page(self._new_customer(tx, user_id, f"{user_id}-{number}-anew"))
         store.add_checkout(tx, user_id, plan=plan.code, promotion_code=promotion_code, session=session)
         store.record(
             tx, "checkout_opened", user_id, f"user:{user_id}", {"plan": plan.code, "session": session.id}
         )
         return session
 
-    @staticmethod
-    def _is_subscribed(tx: Connection, user_id: uuid.UUID, account: Row[Any]) -> bool:
-        return not account.customer_deleted and any(
-            row.status in LIVE_STATUSES for row in store.subscriptions_of(tx, user_id)
+    def _new_customer(self, tx: Connection, user_id: uuid.UUID, attempt: str) -> str:
+        customer_id = self._payments.create_customer(
+            user_id=user_id, email=store.email_of(tx, user_id), attempt=attempt
         )
+        store.keep_customer(tx, user_id, customer_id)
+        return customer_id
+
+    @staticmethod
+    def _is_subscribed(tx: Connection, user_id: uuid.UUID) -> bool:
+        """Whether a subscription of a plan of ours lives; one of an unknown price opens nothing."""
+        return any(row.status in LIVE_STATUSES and row.plan for row in store.subscriptions_of(tx, user_id))
+
+    def _is_entitled(self, tx: Connection, user_id: uuid.UUID) -> bool:
+        row = store.entitlement_of(tx, user_id)
+        return row is not None and row.until is not None and row.until > self._clock.now()
+
+
+class Confirmations:
+    """For somebody back from the page, who should not have to wait for a webhook."""
+
+    def __init__(self, database: Database, sync: Sync, membership: AccountMembership) -> None:
+        self._database = database
+        self._sync = sync
+        self._membership = membership
 
     def confirm(
         self, user_id: uuid.UUID, role: str, session_id: str
     ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """Sync the account at once, for somebody back from the page; subscription and entitlement.
+        """Sync the account at once; subscription and entitlement.
 
         Raises:
             NotFoundError: not a checkout of this user.
             UnavailableError: the provider is out of reach.
         """
-        with self._database.transaction() as tx:
+        with self._database.transaction(slow=True) as tx:
             if not store.owns_checkout(tx, user_id, session_id):
                 raise NotFoundError("There is no such checkout")
             self._sync.account(tx, user_id, actor="confirm-checkout")
@@ -205,7 +266,21 @@ class Portal:
             customer_id = store.customer_of(tx, user_id)
         if customer_id is None:
             raise NoCustomerError
-        return self._payments.open_portal(customer_id)
+        try:
+            return self._payments.open_portal(customer_id)
+        except CustomerGoneError:
+            raise NoCustomerError from None
+
+
+# Of an event's type -> the kind of thing it is about; the longer prefix first.
+_KINDS = (
+    ("customer.subscription.", "subscription"),
+    ("checkout.session.", "checkout"),
+    ("invoice.", "invoice"),
+    ("charge.dispute.", "dispute"),
+    ("charge.", "charge"),
+    ("refund.", "refund"),
+)
 
 
 class StripeEvents:
@@ -227,7 +302,7 @@ class StripeEvents:
         """
         event_id = str(body["event_id"])
         try:
-            with self._database.transaction() as tx:
+            with self._database.transaction(slow=True) as tx:
                 event = store.lock_event(tx, event_id)
                 if event is None:
                     return
@@ -245,12 +320,9 @@ class StripeEvents:
             raise
 
     def _customer_of(self, event: Row[Any]) -> str | None:
-        """Refunds and disputes name a payment, not its customer."""
+        """Thin events name a thing, refunds and disputes a payment: whose it is has to be asked."""
         type_ = event.type.removeprefix("v1.")
-        if event.object_id is None:
+        kind = next((kind for prefix, kind in _KINDS if type_.startswith(prefix)), None)
+        if kind is None or event.object_id is None:
             return None
-        if type_.startswith("refund."):
-            return self._payments.customer_of_refund(event.object_id)
-        if type_.startswith("charge.dispute."):
-            return self._payments.customer_of_dispute(event.object_id)
-        return None
+        return self._payments.customer_of(kind, event.object_id)

@@ -1,7 +1,7 @@
 """Queries over billing accounts, checkouts, subscriptions, entitlements and the inbox."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from lib.database.schema import (
     checkouts,
     entitlements,
     inbox,
+    sold_prices,
     subscriptions,
     users,
 )
@@ -141,6 +142,28 @@ def replace_subscriptions(
         )
 
 
+def remember_prices(tx: Connection, sold: Mapping[str, str]) -> None:
+    """price id -> plan code, as their lookup keys say now."""
+    for price_id, plan in sorted(sold.items()):
+        tx.execute(
+            upsert(sold_prices)
+            .values(price_id=price_id, plan=plan)
+            .on_conflict_do_update(
+                index_elements=[sold_prices.c.price_id],
+                set_={"plan": plan},
+                where=sold_prices.c.plan != plan,
+            )
+        )
+
+
+def plans_sold_by(tx: Connection, price_ids: Collection[str]) -> dict[str, str]:
+    """price id -> plan code, for those that were met before."""
+    rows = tx.execute(
+        select(sold_prices.c.price_id, sold_prices.c.plan).where(sold_prices.c.price_id.in_(price_ids))
+    )
+    return {row.price_id: row.plan for row in rows}
+
+
 def subscriptions_of(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
     """Newest first."""
     return list(
@@ -250,11 +273,17 @@ def note_failure(tx: Connection, event_id: str, error: str) -> None:
 def take_left_events(tx: Connection, *, older: timedelta, limit: int) -> list[tuple[str, int]]:
     """Events whose task seems lost, oldest first, each with its next enqueue number.
 
+    `older` doubles with each task that was made, up to 64 times: while the provider is out of reach the
+    queue tries the tasks it has, and more of them would only be a crowd.
+
     Rows another reconcile or a running task holds are left to it.
     """
     left = (
         select(inbox.c.event_id)
-        .where(inbox.c.state == "received", inbox.c.enqueued_at < func.now() - older)
+        .where(
+            inbox.c.state == "received",
+            inbox.c.enqueued_at < func.now() - older * func.power(2, func.least(inbox.c.enqueues - 1, 6)),
+        )
         .order_by(inbox.c.enqueued_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -201,6 +201,15 @@ subscriptions = Table(
     Index("ix_subscriptions_user_id", "user_id"),
 )
 
+sold_prices = Table(
+    "sold_prices",
+    metadata,
+    # Which plan a price sold when it was last met under a plan's lookup key. When prices change the key
+    # moves to the new price; who pays the old one keeps what they bought.
+    Column("price_id", Text, primary_key=True),
+    Column("plan", Text, nullable=False),
+)
+
 entitlements = Table(
     "entitlements",
     metadata,

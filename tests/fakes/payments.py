@@ -5,7 +5,7 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from lib.billing.ports import CheckoutSession, Customer, PaidSubscription
+from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, PaidSubscription
 from lib.config import Plan
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 
@@ -21,6 +21,8 @@ class FakePayments:
         self.down = False
         self.calls: list[str] = []
         self.promotion_codes = {"WELCOME10"}
+        self.paying: set[str] = set()
+        """Pages whose payment is under way: they cannot be expired."""
         self._ids = itertools.count(1)
         self.customers: dict[str, str] = {}
         self._deleted: set[str] = set()
@@ -45,6 +47,7 @@ class FakePayments:
         attempt: str,
     ) -> CheckoutSession:
         self._call("open_checkout")
+        self._refuse_gone(customer_id)
         if promotion_code is not None and promotion_code not in self.promotion_codes:
             raise InvalidPromotionCodeError
         if attempt not in self._attempts:
@@ -58,36 +61,54 @@ class FakePayments:
 
     def checkout(self, session_id: str) -> CheckoutSession:
         self._call("checkout")
+        if session_id not in self._sessions:
+            return CheckoutSession(session_id, "expired", None, _now())
         return self._sessions[session_id]
 
     def expire_checkout(self, session_id: str) -> CheckoutSession:
         self._call("expire_checkout")
-        if self._sessions[session_id].state == "open":
+        if self._sessions[session_id].state == "open" and session_id not in self.paying:
             self._close(session_id, "expired")
         return self._sessions[session_id]
 
     def open_portal(self, customer_id: str) -> str:
         self._call("open_portal")
+        self._refuse_gone(customer_id)
         return f"https://portal.invalid/{next(self._ids)}/{customer_id}"
 
     def customer(self, customer_id: str) -> Customer:
         self._call("customer")
+        if customer_id in self._deleted:
+            return Customer(deleted=True, subscriptions=())
+        if customer_id not in self.customers.values():
+            raise CustomerGoneError(customer_id)
         found = sorted(
             self._subscriptions.get(customer_id, []), key=lambda item: item.created_at, reverse=True
         )
-        return Customer(customer_id in self._deleted, tuple(found))
+        return Customer(deleted=False, subscriptions=tuple(found))
 
-    def customer_of_refund(self, refund_id: str) -> str | None:
-        self._call("customer_of_refund")
-        return self._payers.get(refund_id)
+    def customer_of(self, kind: str, object_id: str) -> str | None:
+        self._call("customer_of")
+        if kind == "checkout":
+            return self._sold[object_id][0] if object_id in self._sold else None
+        if kind == "subscription":
+            return next(
+                (
+                    customer_id
+                    for customer_id, found in self._subscriptions.items()
+                    if object_id in {item.id for item in found}
+                ),
+                None,
+            )
+        return self._payers.get(object_id)
 
-    def customer_of_dispute(self, dispute_id: str) -> str | None:
-        self._call("customer_of_dispute")
-        return self._payers.get(dispute_id)
+    def _refuse_gone(self, customer_id: str) -> None:
+        if customer_id in self._deleted or customer_id not in self.customers.values():
+            raise CustomerGoneError(customer_id)
 
     # -- what a customer or a bank would do -----------------------------------------------------------
 
-    def customer_of(self, session_id: str) -> str:
+    def asked_to_pay(self, session_id: str) -> str:
         """Whom the page asks to pay."""
         return self._sold[session_id][0]
 

@@ -79,6 +79,7 @@ class DyingDatabase(Database):
 def main(url: str, step: str, customer_id: str, payload: bytes) -> None:
     settings = Environment({"DATABASE_URL": url}).database()
     payments = DyingPayments(step)
+    payments.customers["the test's"] = customer_id
     payments.subscribe(customer_id, BASIC)
     if step in RECEIVING:
         database = DyingDatabase(settings) if step == "before the insert" else Database(settings)

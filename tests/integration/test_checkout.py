@@ -14,6 +14,7 @@ from lib.billing.service import Checkouts
 from lib.database.engine import Database
 from lib.database.schema import billing_accounts, checkouts
 from lib.errors import AlreadySubscribedError, InvalidPromotionCodeError, UnavailableError
+from lib.web.ports import SystemClock
 from tests.api import refused
 from tests.billing import BASIC, Billing
 from tests.factories import Factory, Person, wait_for
@@ -278,11 +279,11 @@ def test_a_trial_is_given_once(database: Database) -> None:
     payments = FakePayments()
     billing = Billing(database, payments)
     trying = replace(BASIC, trial_days=7)
-    billing.checkouts = Checkouts(database, payments, billing.sync, (trying,), billing.membership)
+    billing.checkouts = Checkouts(database, payments, billing.sync, (trying,), SystemClock())
     user_id = billing.user()
     session, _ = open_page(billing, user_id)
     assert payments.pay(session.id).status == "trialing"
-    customer = payments.customer_of(session.id)
+    customer = payments.asked_to_pay(session.id)
     with database.transaction() as tx:
         billing.sync.account(tx, user_id, actor="test")
     payments.change(customer, status="canceled")

@@ -11,10 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from lib.billing.ports import Customer
+from lib.billing.ports import Customer, CustomerGoneError
 from lib.database.engine import Database
-from lib.database.schema import audit_log, inbox, subscriptions
-from lib.errors import InvalidSignatureError, MalformedRequestError, UnavailableError
+from lib.database.schema import audit_log, entitlements, inbox, subscriptions
+from lib.errors import (
+    AlreadySubscribedError,
+    InvalidSignatureError,
+    MalformedRequestError,
+    UnavailableError,
+)
 from tests.billing import BASIC, PREMIUM, Billing, event, signed
 from tests.fakes.payments import FakePayments
 
@@ -367,15 +372,184 @@ def test_a_deleted_customer_may_buy_again(billing: Billing) -> None:
     fake(billing).pay(first.id)
     with billing.database.transaction() as tx:
         billing.sync.account(tx, user, actor="test")
-    customer = fake(billing).customer_of(first.id)
+    customer = fake(billing).asked_to_pay(first.id)
     fake(billing).delete(customer)
     billing.deliver(event(customer, "customer.deleted"))
     billing.work()
     assert billing.entitlement(user)["active"] is False
     second, new = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
     assert new
-    assert fake(billing).customer_of(second.id) != customer
+    assert fake(billing).asked_to_pay(second.id) != customer
     fake(billing).pay(second.id)
     with billing.database.transaction() as tx:
         billing.sync.account(tx, user, actor="test")
     assert billing.entitlement(user)["active"] is True
+
+
+def sync(billing: Billing, user: uuid.UUID) -> None:
+    with billing.database.transaction() as tx:
+        billing.sync.account(tx, user, actor="test")
+
+
+def test_whoever_pays_an_old_price_keeps_the_plan(billing: Billing) -> None:
+    """A price is changed by a new price that takes the lookup key over."""
+    user = billing.user()
+    customer = billing.customer(user)
+    price = f"price_{uuid.uuid4().hex}"
+    fake(billing).subscribe(customer, BASIC, price_id=price)
+    sync(billing, user)
+    fake(billing).change(customer, lookup_key=None)
+    sync(billing, user)
+    assert billing.entitlement(user)["plan"] == "basic"
+
+
+def test_a_price_never_met_opens_nothing(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC, lookup_key=None, price_id=f"price_{uuid.uuid4().hex}")
+    sync(billing, user)
+    assert billing.entitlement(user)["active"] is False
+
+
+def test_nobody_moves_up_unpaid(billing: Billing) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    sync(billing, user)
+    missed = datetime.now(UTC).replace(microsecond=0)
+    fake(billing).change(
+        customer,
+        status="past_due",
+        payment_missed_at=missed,
+        lookup_key=PREMIUM.lookup_key,
+        price_id="price_premium",
+    )
+    sync(billing, user)
+    assert billing.entitlement(user)["plan"] == "basic"
+    fake(billing).change(customer, status="active", payment_missed_at=None)
+    sync(billing, user)
+    assert billing.entitlement(user)["plan"] == "premium"
+
+
+def test_a_customer_of_another_account_takes_nothing_away(billing: Billing) -> None:
+    """As if the key of another Stripe account were set: every customer is unknown."""
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    sync(billing, user)
+    payload = event(customer)
+    billing.deliver(payload)
+    fake(billing).customers.clear()
+    task = dict(billing.fake_tasks.queued[0].body)
+    with pytest.raises(CustomerGoneError):
+        billing.events.process(task)
+    assert billing.entitlement(user)["active"] is True
+    assert row(billing, payload).state == "received"
+
+
+@pytest.mark.parametrize(
+    ("type_", "kind"),
+    [
+        ("v1.customer.subscription.updated", "subscription"),
+        ("v1.checkout.session.completed", "checkout"),
+    ],
+)
+def test_thin_events_name_a_thing_alone(billing: Billing, type_: str, kind: str) -> None:
+    user = billing.user()
+    page, _ = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    subscription = fake(billing).pay(page.id)
+    thing = page.id if kind == "checkout" else subscription.id
+    payload = event("", type_, object="v2.core.event", data={}, related_object={"id": thing, "type": kind})
+    billing.deliver(payload)
+    billing.work()
+    assert billing.entitlement(user)["active"] is True
+    assert row(billing, payload).state == "processed"
+
+
+class PaidMeanwhile(FakePayments):
+    """The customer pays between any two questions to the provider."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.page: str | None = None
+
+    def _call(self, name: str) -> None:
+        super()._call(name)
+        if self.page is not None and len(self.calls) % 2:
+            page, self.page = self.page, None
+            self.pay(page)
+
+
+@pytest.mark.parametrize("questions", range(4))
+def test_a_payment_between_two_questions_sells_nothing_twice(database: Database, questions: int) -> None:
+    payments = PaidMeanwhile()
+    billing = Billing(database, payments)
+    user = billing.user()
+    page, _ = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    payments.calls.extend(["before"] * questions)
+    payments.page = page.id
+    sync(billing, user)
+    if payments.page is not None:
+        payments.pay(page.id)
+    with pytest.raises(AlreadySubscribedError):
+        billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+
+
+def test_a_page_whose_payment_is_under_way_is_not_replaced(billing: Billing) -> None:
+    user = billing.user()
+    page, _ = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    fake(billing).paying.add(page.id)
+    with pytest.raises(UnavailableError):
+        billing.checkouts.open(user, plan_code="premium", promotion_code=None)
+    assert billing.checkouts.open(user, plan_code="basic", promotion_code=None) == (page, False)
+
+
+def test_the_news_of_the_end_was_lost(billing: Billing) -> None:
+    """Our rows say active, the entitlement has ended, Stripe says canceled: buying works."""
+    user = billing.user()
+    page, _ = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    fake(billing).pay(page.id)
+    sync(billing, user)
+    customer = fake(billing).asked_to_pay(page.id)
+    fake(billing).change(customer, status="canceled")
+    with pytest.raises(AlreadySubscribedError):
+        billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    with billing.database.transaction() as tx:
+        past = datetime.now(UTC) - timedelta(days=1)
+        tx.execute(update(entitlements).where(entitlements.c.user_id == user).values(until=past))
+    _, new = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    assert new
+
+
+def test_a_customer_deleted_without_news_is_replaced(billing: Billing) -> None:
+    user = billing.user()
+    page, _ = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    customer = fake(billing).asked_to_pay(page.id)
+    fake(billing).expire_checkout(page.id)
+    fake(billing).delete(customer)
+    again, new = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    assert new
+    assert fake(billing).asked_to_pay(again.id) != customer
+
+
+def test_what_is_left_is_left_longer_each_time(billing: Billing) -> None:
+    payload = event(billing.customer(billing.user()))
+    billing.deliver(payload)
+
+    def left_since(minutes: float, enqueues: int) -> bool:
+        with billing.database.transaction() as tx:
+            tx.execute(
+                update(inbox)
+                .where(inbox.c.event_id == row(billing, payload).event_id)
+                .values(enqueued_at=datetime.now(UTC) - timedelta(minutes=minutes), enqueues=enqueues)
+            )
+        billing.fake_tasks.queued.clear()
+        billing.left.reconcile()
+        event_id = row(billing, payload).event_id
+        return event_id in {task.body["event_id"] for task in billing.fake_tasks.queued}
+
+    assert left_since(0.6, 1)
+    assert not left_since(0.6, 2)
+    assert left_since(1.1, 2)
+    assert not left_since(31, 20)
+    assert left_since(33, 20)

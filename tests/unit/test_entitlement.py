@@ -32,7 +32,10 @@ SUBSCRIPTION = PaidSubscription(
 
 
 def given(*subscriptions: PaidSubscription, deleted: bool = False, now: datetime = NOW) -> Entitlement:
-    return of_customer(Customer(deleted, subscriptions), PLANS, SETTINGS, now)
+    def plan_of(subscription: PaidSubscription) -> Plan | None:
+        return PLANS.get(subscription.lookup_key or "")
+
+    return of_customer(Customer(deleted, subscriptions), plan_of, SETTINGS, now)
 
 
 def subscription(**facts: object) -> PaidSubscription:
@@ -77,9 +80,19 @@ def test_past_due_is_forgiven_from_the_missed_payment_on() -> None:
     assert (found.level, found.reason, found.until) == (1, "grace", missed + timedelta(days=3))
 
 
-def test_past_due_beyond_grace_is_no() -> None:
-    found = given(subscription(status="past_due", payment_missed_at=NOW - timedelta(days=3)))
-    assert (found.level, found.reason, found.until) == (0, "payment_failed", None)
+def test_past_due_beyond_grace_has_ended() -> None:
+    """Kept with its end, so that whoever reads it says that a payment failed."""
+    missed = NOW - timedelta(days=3)
+    found = given(subscription(status="past_due", payment_missed_at=missed))
+    assert (found.reason, found.until) == ("grace", NOW)
+
+
+def test_grace_does_not_outlast_the_order_to_cancel() -> None:
+    ends = NOW + timedelta(hours=1)
+    facts = {"status": "past_due", "payment_missed_at": NOW}
+    assert given(subscription(cancel_at=ends, **facts)).until == ends
+    at_period_end = subscription(cancel_at_period_end=True, current_period_end=ends, **facts)
+    assert given(at_period_end).until == ends
 
 
 @pytest.mark.parametrize(
@@ -139,7 +152,12 @@ def test_without_access_the_newest_says_why() -> None:
     assert given(subscription(status="unpaid"), subscription(status="canceled")).reason == "payment_failed"
 
 
-def test_a_period_long_over_is_no() -> None:
-    found = given(SUBSCRIPTION, now=PERIOD_END + timedelta(hours=24))
-    assert (found.level, found.until) == (0, None)
-    assert given(SUBSCRIPTION, now=PERIOD_END + timedelta(hours=23)).level == 1
+def test_a_period_long_over_has_ended() -> None:
+    """Kept with its end, so that whoever reads it says that it expired."""
+    ends = PERIOD_END + timedelta(hours=24)
+    assert given(SUBSCRIPTION, now=ends).until == ends
+
+
+def test_what_holds_wins_over_what_has_ended_at_a_higher_level() -> None:
+    ended = subscription(id="sub_2", lookup_key="premium_monthly", current_period_end=NOW - timedelta(days=2))
+    assert given(SUBSCRIPTION, ended).plan == given(ended, SUBSCRIPTION).plan == "basic"

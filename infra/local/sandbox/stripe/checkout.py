@@ -62,6 +62,10 @@ def create(book: Book, given: Mapping[str, Any], page_base: str) -> Object:
         if index:
             raise Refusal("You can only apply one discount.", param="discounts")
         discount = catalog.redeemable(book, wanted, given.get("customer"), f"discounts[{index}]")
+    if "card" not in given.get("allowed_payment_method_types", ["card"]):
+        raise Refusal(
+            "No valid payment method types for this Checkout Session.", param="allowed_payment_method_types"
+        )
     trial_end = _trial_end(given.get("subscription_data", {}), now)
     session_id = new_id("checkout.session")
     session = objects.checkout_session(
@@ -76,7 +80,7 @@ def create(book: Book, given: Mapping[str, Any], page_base: str) -> Object:
         if discount
         else [],
         metadata=given.get("metadata", {}),
-        payment_method_types=given.get("payment_method_types", ["card"]),
+        allowed_payment_method_types=given.get("allowed_payment_method_types"),
         payment_method_collection=given.get(
             "payment_method_collection", "always" if mode == "subscription" else "if_required"
         ),
