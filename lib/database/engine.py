@@ -5,17 +5,20 @@ With a URL the pool connects by itself; with a Cloud SQL instance it goes throug
 """
 
 import math
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
+import pg8000.dbapi
 from pg8000.exceptions import DatabaseError as DriverDatabaseError
 from pg8000.exceptions import InterfaceError as DriverInterfaceError
 from pg8000.native import PreparedStatement
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from lib.config import DatabaseSettings
@@ -26,14 +29,26 @@ POOL_WAIT_SECONDS = 5
 SLOW_WAIT_SECONDS = 2
 # Connections of the pool that slow transactions leave to the others.
 _KEPT_FREE = 2
-# A server that no longer answers is given up after this; every statement is far shorter.
-SOCKET_SECONDS = 20
-IDLE_SECONDS = 30
 _SERVER_LIMITS = {
     "statement_timeout": "15000",
     "lock_timeout": "10000",
     "idle_in_transaction_session_timeout": "60000",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a silent server is waited for, in seconds.
+
+    Args:
+        connect: each wait while a connection is made, or asked after its rest.
+        answer: each wait for an answer on it; the functions' statements are far shorter.
+        idle: a connection that rested longer is asked whether it is still there.
+    """
+
+    connect: float = 5
+    answer: float = 20
+    idle: float = 30
 
 
 class Database:
@@ -43,8 +58,13 @@ class Database:
         connect: makes the driver's connections in another way than the settings say.
     """
 
-    def __init__(self, settings: DatabaseSettings, connect: Callable[[], Any] | None = None) -> None:
-        self._engine = _engine(settings, connect)
+    def __init__(
+        self,
+        settings: DatabaseSettings,
+        connect: Callable[[], Any] | None = None,
+        limits: Limits = Limits(),
+    ) -> None:
+        self._engine = _engine(settings, connect, limits)
         self._slow = threading.BoundedSemaphore(max(1, settings.pool_size - _KEPT_FREE))
 
     @contextmanager
@@ -78,7 +98,7 @@ class Database:
 
         The statement is prepared once on each pooled connection and runs in autocommit. It may write
         (a function call may take a lease), but must bear being run twice: a connection found dead is
-        replaced and the statement tried once more.
+        replaced and the statement tried once more. Silence is no death: it is waited for once.
 
         Args:
             sql: with parameters written `:name`.
@@ -89,7 +109,9 @@ class Database:
         with _reachable():
             try:
                 return self._run_prepared(sql, parameters)
-            except (DriverInterfaceError, OSError):
+            except DriverInterfaceError as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise
                 # The server went away: every pooled connection is as dead as this one.
                 self._engine.dispose()
                 return self._run_prepared(sql, parameters)
@@ -126,7 +148,7 @@ def _reachable() -> Iterator[None]:
         yield
     except PoolTimeoutError:
         raise UnavailableError("The database has no free connection") from None
-    except (OperationalError, InterfaceError, DriverInterfaceError, OSError) as error:
+    except (OperationalError, InterfaceError, DriverInterfaceError) as error:
         raise UnavailableError("The database cannot be reached") from error
     except DBAPIError as error:
         if error.connection_invalidated or _sqlstate(error.orig) in _TRANSIENT:
@@ -144,8 +166,7 @@ def _sqlstate(error: BaseException | None) -> str | None:
     return said.get("C") if isinstance(said, dict) else None
 
 
-def _engine(settings: DatabaseSettings, connect: Callable[[], Any] | None) -> Engine:
-    arguments: Mapping[str, object] = {"timeout": SOCKET_SECONDS, "startup_params": _SERVER_LIMITS}
+def _engine(settings: DatabaseSettings, connect: Callable[[], Any] | None, limits: Limits) -> Engine:
     if settings.instance and connect is None:
         from lib.database.cloud_sql import CloudSqlConnections
 
@@ -156,33 +177,75 @@ def _engine(settings: DatabaseSettings, connect: Callable[[], Any] | None) -> En
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
         pool_recycle=1800,
-        **({"creator": connect} if connect else {"connect_args": arguments}),
+        connect_args={"timeout": limits.connect, "startup_params": _SERVER_LIMITS},
     )
-    event.listen(engine, "connect", _count_round_trips)
+
+    def opened(_dialect: object, _record: object, _positional: object, named: dict[str, Any]) -> Any:
+        try:
+            connection = connect() if connect else _connect(named)
+        except (DriverInterfaceError, OSError) as error:
+            raise UnavailableError("The database cannot be reached") from error
+        _wait_at_most(connection, limits.answer)
+        _watch(connection)
+        return connection
+
+    def check_if_long_idle(connection: Any, record: Any, _proxy: object) -> None:
+        """Asks after a connection that rested: networks drop silent ones. Busy ones cost no round trip."""
+        if time.monotonic() - record.info.get("idle_since", math.inf) > limits.idle:
+            _wait_at_most(connection, limits.connect)
+            try:
+                connection.execute_simple("")
+            except (DriverInterfaceError, DriverDatabaseError):
+                # What took this one took the others too: none of them is waited for again.
+                raise InvalidatePoolError from None
+            _wait_at_most(connection, limits.answer)
+
+    event.listen(engine, "do_connect", opened)
     event.listen(engine, "checkin", _note_idle)
-    event.listen(engine, "checkout", _check_if_long_idle)
+    event.listen(engine, "checkout", check_if_long_idle)
     return engine
+
+
+def _connect(named: dict[str, Any]) -> Any:
+    """As the URL says. The socket is made here: the driver forgets its own where TLS is not agreed on."""
+    if "unix_sock" in named:
+        return pg8000.dbapi.connect(**named)
+    address = (named.get("host", "localhost"), named.get("port", 5432))
+    sock = socket.create_connection(address, named["timeout"])
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return pg8000.dbapi.connect(**named, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _note_idle(_connection: object, record: Any) -> None:
     record.info["idle_since"] = time.monotonic()
 
 
-def _check_if_long_idle(connection: Any, record: Any, _proxy: object) -> None:
-    """Asks after a connection that rested: networks drop silent ones. Busy ones cost no round trip."""
-    if time.monotonic() - record.info.get("idle_since", math.inf) > IDLE_SECONDS:
-        try:
-            connection.execute_simple("")
-        except (DriverInterfaceError, DriverDatabaseError, OSError):
-            raise DisconnectionError from None
+def _wait_at_most(connection: Any, seconds: float) -> None:
+    """Bounds each wait on a connection.
+
+    The socket is private to pg8000, but nothing public reaches it: `timeout` is for connecting and all
+    that follows alike, and a socket given to the driver is another one once it speaks TLS.
+    """
+    connection._usock.settimeout(seconds)  # noqa: SLF001
 
 
-def _count_round_trips(connection: Any, _record: object) -> None:
-    """pg8000 waits for the server in `handle_messages` and nowhere else."""
+def _watch(connection: Any) -> None:
+    """Counts the waits, and makes losing the connection one kind of error.
+
+    pg8000 waits for the server in `handle_messages` and nowhere else. Of the socket's errors it passes on
+    some as they are; "network error" is what it calls the others, and how SQLAlchemy knows them.
+    """
     wait = connection.handle_messages
 
     def counted(context: object) -> object:
         round_trips.set(round_trips.get() + 1)
-        return wait(context)
+        try:
+            return wait(context)
+        except OSError as error:
+            raise DriverInterfaceError("network error") from error
 
     connection.handle_messages = counted

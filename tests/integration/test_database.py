@@ -1,12 +1,17 @@
 """The database keeps wrong states out, bears being migrated twice, and may go away and come back."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,12 +26,13 @@ from sqlalchemy.exc import DBAPIError
 from infra.local.functions_app import ROOT
 from infra.local.postgres import EmbeddedPostgres
 from lib.config import Environment
-from lib.database.engine import Database
-from lib.database.migrate import configuration, upgrade
+from lib.database.engine import Database, Limits
+from lib.database.migrate import PATIENCE, configuration, upgrade
 from lib.database.schema import metadata
 from lib.errors import UnavailableError
 from lib.web.function import serve
 from lib.web.operation import Answer, Call, Operation, Who
+from tests.factories import wait_for
 
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(hours=1)
@@ -66,6 +72,7 @@ VALID: dict[str, dict[str, Any]] = {
         "created_at": NOW,
     },
     "entitlements": {"user_id": USER, "level": 1, "streams": 1, "reason": "subscription", "until": LATER},
+    "sold_prices": {"price_id": f"price_{USER.hex}", "plan": "basic"},
     "inbox": {"event_id": f"evt_{USER.hex}", "type": "invoice.paid", "state": "received", "enqueues": 1},
     "playback_sessions": {
         "id": uuid.uuid4(),
@@ -305,6 +312,35 @@ def test_upgrading_again_and_at_once_is_harmless(server: Server) -> None:
     command.check(configuration(server.url))
 
 
+@pytest.fixture
+def being_migrated(server: Server) -> Iterator[Connection]:
+    """Somebody else is at it, for as long as this transaction lasts."""
+    with server.database.transaction() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(7305811029)"))
+        yield connection
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as running:
+        yield running
+
+
+def test_a_migration_waits_for_the_other(
+    server: Server, executor: ThreadPoolExecutor, being_migrated: Connection
+) -> None:
+    """What bounds the functions' statements does not bound it."""
+    assert PATIENCE.answer >= 3600
+    with pytest.raises(UnavailableError):
+        upgrade(server.url, Limits(answer=0.3))
+    patient = executor.submit(upgrade, server.url, replace(PATIENCE, connect=0.3))
+    waiting = "SELECT true AS found FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    wait_for(lambda: server.database.read(waiting))
+    assert wait([patient], 1).not_done
+    being_migrated.commit()
+    patient.result(10)
+
+
 PATHS = ["/read", "/transaction"]
 
 
@@ -339,6 +375,82 @@ def test_a_restart_nobody_noticed(server: Server) -> None:
     server.postgres.start()
     assert server.ask("/transaction").status_code in (200, 503)
     assert server.ask("/transaction").json == {"one": 1}
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """The URL of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"postgresql+pg8000://somebody@127.0.0.1:{listening.getsockname()[1]}/streamly"
+
+
+@contextmanager
+def connected(url: str, limits: Limits) -> Iterator[Database]:
+    found = Database(Environment({"DATABASE_URL": url}).database(), limits=limits)
+    yield found
+    found.dispose()
+
+
+def seconds_until_unavailable(act: Callable[[], object]) -> float:
+    started = time.monotonic()
+    with pytest.raises(UnavailableError, match="cannot be reached"):
+        act()
+    return time.monotonic() - started
+
+
+def select_one(database: Database) -> object:
+    with database.transaction() as connection:
+        return connection.scalar(text("SELECT 1"))
+
+
+def test_a_black_hole_is_given_up_at_once(black_hole: str) -> None:
+    """What bounds connecting is not what bounds answers, and it is not tried twice."""
+    with connected(black_hole, Limits(connect=1, answer=60)) as database:
+        assert 0.9 < seconds_until_unavailable(lambda: database.read("SELECT 1")) < 1.9
+        assert 0.9 < seconds_until_unavailable(lambda: select_one(database)) < 1.9
+
+
+def test_a_silent_answer_is_waited_for_once(server: Server) -> None:
+    with connected(server.url, Limits(connect=60, answer=1)) as database:
+        select_one(database)
+        slow = "SELECT pg_sleep(30)"
+        assert 0.9 < seconds_until_unavailable(lambda: database.read(slow)) < 1.9
+
+        def transaction() -> None:
+            with database.transaction() as connection:
+                connection.execute(text(slow))
+
+        assert 0.9 < seconds_until_unavailable(transaction) < 1.9
+        # And nobody else gets a connection on which an answer may still come.
+        assert select_one(database) == 1
+
+
+def test_connections_that_rested_are_asked_after(server: Server) -> None:
+    """One that went silent meanwhile is replaced, and what rested beside it too."""
+    with connected(server.url, Limits(connect=1, answer=60, idle=0)) as database, ExitStack() as resting:
+        both = [resting.enter_context(database.transaction()) for _ in range(2)]
+        silent = [connection.scalar(text("SELECT pg_backend_pid()")) for connection in both]
+        resting.close()
+        assert all(isinstance(pid, int) for pid in silent)
+        for pid in silent:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            with database.transaction() as one, database.transaction() as other:
+                assert [one.scalar(text("SELECT 1")), other.scalar(text("SELECT 1"))] == [1, 1]
+            assert 0.9 < time.monotonic() - started < 1.9
+        finally:
+            for pid in silent:
+                os.kill(pid, signal.SIGCONT)
+
+
+def test_other_peoples_errors_stay_theirs(server: Server) -> None:
+    """A file that is missing is no database that is out of reach."""
+    with pytest.raises(FileNotFoundError), server.database.transaction():
+        Path("/nowhere/at/all").read_text()
+    with pytest.raises(TimeoutError), server.database.transaction():
+        raise TimeoutError
+    assert select_one(server.database) == 1
 
 
 def test_a_busy_pool_is_a_refusal(server: Server) -> None:

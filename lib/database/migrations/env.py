@@ -17,12 +17,16 @@ def _settings() -> DatabaseSettings:
     return Environment({"DATABASE_URL": url} if url else os.environ).database()
 
 
-database = Database(_settings())
-with database.transaction() as connection:
-    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-    connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
-    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=False)
-    with context.begin_transaction():
-        context.run_migrations()
-database.dispose()
+database = Database(_settings(), limits=context.config.attributes["limits"])
+try:
+    with database.transaction() as connection:
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '30min'")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        # Whoever waits for a table makes all wait who come after: no longer than that.
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+        context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=False)
+        with context.begin_transaction():
+            context.run_migrations()
+finally:
+    database.dispose()
