@@ -1,7 +1,9 @@
 """Google's own connector, through a stand-in of its proxy, to a real PostgreSQL."""
 
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from infra.local.supervisor import Stack
 from lib.config import DatabaseSettings, Environment
 from lib.database.cloud_sql import CloudSqlConnections
-from lib.database.engine import Database
+from lib.database.engine import Database, Limits
 from lib.database.round_trips import round_trips
 from lib.errors import UnavailableError
 from tests.factories import wait_for
@@ -66,7 +68,7 @@ def settings(stack: Stack) -> DatabaseSettings:
 
 @pytest.fixture
 def open_database(server: CloudSqlServer) -> Iterator[Open]:
-    """Opens databases whose connector looks at the stand-in; everything is closed at the end."""
+    """Opens databases whose connectors look at the stand-in; everything is closed at the end."""
     databases: list[Database] = []
     connectors: list[Connector] = []
 
@@ -77,9 +79,9 @@ def open_database(server: CloudSqlServer) -> Iterator[Open]:
         connectors.append(connector)
         return connector
 
-    def opened(settings: DatabaseSettings, **bounds: float) -> Database:
-        connections = CloudSqlConnections(settings, LIMITS, build, **bounds)
-        databases.append(Database(settings, connections.connect))
+    def opened(settings: DatabaseSettings, seconds: float = 8, answer: float = 20) -> Database:
+        connections = CloudSqlConnections(settings, LIMITS, build, seconds)
+        databases.append(Database(settings, connections.connect, Limits(answer=answer)))
         return databases[-1]
 
     yield opened
@@ -87,9 +89,16 @@ def open_database(server: CloudSqlServer) -> Iterator[Open]:
     for database in databases:
         database.dispose()
     server.hang_up()
+    wait_for(lambda: not attempts())
+    socket.setdefaulttimeout(None)
     for connector in connectors:
         connector.close()
         connector._loop.close()  # which the connector itself forgets
+
+
+def attempts() -> list[threading.Thread]:
+    """Connections in the making, those given up included."""
+    return [thread for thread in threading.enumerate() if thread.name == "cloud-sql-connect"]
 
 
 def whoever(database: Database) -> Any:
@@ -161,10 +170,21 @@ def test_a_silent_proxy_is_given_up_and_a_healthy_one_used_again(
     assert whoever(database)["name"] == settings.user
 
 
+def test_what_was_given_up_ends_by_itself(
+    server: CloudSqlServer, settings: DatabaseSettings, open_database: Open
+) -> None:
+    """The proxy never says a word, and nobody hangs up."""
+    database = open_database(settings, seconds=1.5)
+    server.silence(silent=True)
+    with pytest.raises(UnavailableError):
+        whoever(database)
+    wait_for(lambda: not attempts())
+
+
 def test_silence_in_the_middle_is_bounded_too(
     server: CloudSqlServer, settings: DatabaseSettings, open_database: Open
 ) -> None:
-    database = open_database(settings, socket_seconds=0.5)
+    database = open_database(settings, answer=0.5)
     whoever(database)
     server.freeze(frozen=True)
     started = time.monotonic()
