@@ -55,10 +55,13 @@ class TokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class AccountSettings:
+    """`count_loopback`: whether registrations from loopback are throttled as others are."""
+
     password_min_length: int
     refresh_days: int
     refresh_grace_seconds: int
     hashing_slots: int
+    count_loopback: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,7 @@ class Environment:
             refresh_days=self._integer("REFRESH_TOKEN_DAYS", 30, 1, 365),
             refresh_grace_seconds=self._integer("REFRESH_GRACE_SECONDS", 10, 0, 300),
             hashing_slots=self._integer("HASHING_SLOTS", 4, 1, 64),
+            count_loopback=self.in_cloud,
         )
 
     def plans(self) -> tuple[Plan, ...]:

@@ -18,6 +18,7 @@ from lib.errors import (
     NotFoundError,
     Refusal,
     TooManyAttemptsError,
+    TooManyRequestsError,
     WeakPasswordError,
 )
 from lib.web.bodies import Body, Text
@@ -100,7 +101,7 @@ REGISTER = Operation(
     who=Who.ANYONE,
     body=RegisterBody,
     answers={201: "lib.accounts.answers:LoginAnswer"},
-    refusals=(EmailTakenError, WeakPasswordError),
+    refusals=(EmailTakenError, WeakPasswordError, TooManyRequestsError),
 )
 LOGIN = Operation(
     function="login",

@@ -10,15 +10,24 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from lib.accounts import store
+from lib.accounts.addresses import is_loopback, network
 from lib.accounts.ports import Hasher, Membership, Tokens
 from lib.config import AccountSettings
 from lib.database.engine import Database
-from lib.errors import EmailTakenError, InvalidCredentialsError, NotFoundError, TooManyAttemptsError
+from lib.errors import (
+    EmailTakenError,
+    InvalidCredentialsError,
+    NotFoundError,
+    Refusal,
+    TooManyAttemptsError,
+    TooManyRequestsError,
+)
 from lib.web.ports import Claims, Clock
 
 ATTEMPT_WINDOW = timedelta(minutes=15)
 ATTEMPTS_PER_ACCOUNT = 10
 ATTEMPTS_PER_ADDRESS = 300
+REGISTRATIONS_PER_ADDRESS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +65,22 @@ class Accounts:
         """A new account and its first login.
 
         Raises:
-            EmailTakenError: there is an account with this address, in whatever case.
+            TooManyRequestsError: from this network address; nothing is hashed then.
+            EmailTakenError: there is an account with this email address, in whatever case.
         """
+        # On a machine of one's own every process comes from loopback, tests that register hundreds too.
+        if self._settings.count_loopback or not is_loopback(address):
+            with self._database.transaction() as tx:
+                key = "register:" + network(address)
+                refusal = _counted(tx, key, REGISTRATIONS_PER_ADDRESS, TooManyRequestsError)
+            if refusal:
+                raise refusal
         password_hash = self._hasher.hash(password)
         with self._database.transaction() as tx:
             user = store.add_user(tx, email=email, name=name, password_hash=password_hash)
             if user is None:
                 raise EmailTakenError
-            store.record(tx, "registered", user.id, {"address": address})
+            store.record(tx, "registered", user.id, {})
             return self._begin(tx, user, device_name=None, address=address)
 
     def login(self, *, email: str, password: str, device_name: str | None, address: str) -> Login:
@@ -72,18 +89,20 @@ class Accounts:
         Known and unknown addresses are counted, hashed and answered alike.
 
         Raises:
-            TooManyAttemptsError: for this account or from this address; nothing is hashed then.
+            TooManyAttemptsError: from this network address or for this account; nothing is hashed then.
             InvalidCredentialsError: unknown address or wrong password.
         """
         account_key = "account:" + hashlib.sha256(email.encode()).hexdigest()
-        address_key = "address:" + address
-        limits = {account_key: ATTEMPTS_PER_ACCOUNT, address_key: ATTEMPTS_PER_ADDRESS}
+        address_key = "address:" + network(address)
         with self._database.transaction() as tx:
-            counts = store.count_attempt(tx, list(limits), ATTEMPT_WINDOW)
+            # The address first, and no row for the email if that is over: it could send a new one each time.
+            refusal = _counted(tx, address_key, ATTEMPTS_PER_ADDRESS, TooManyAttemptsError) or _counted(
+                tx, account_key, ATTEMPTS_PER_ACCOUNT, TooManyAttemptsError
+            )
             user = store.user_by_email(tx, email)
-        waits = [left for key, (count, left) in counts.items() if count > limits[key]]
-        if waits:
-            raise TooManyAttemptsError(retry_after=int(max(waits)) + 1)
+        # Raised after the commit, so that refused attempts count.
+        if refusal:
+            raise refusal
         fits = self._hasher.verify(user.password_hash if user else None, password)
         if user is None or not fits:
             raise InvalidCredentialsError
@@ -92,7 +111,7 @@ class Accounts:
             store.forgive_attempt(tx, account=account_key, address=address_key)
             if newer:
                 store.replace_password_hash(tx, user.id, old=user.password_hash, new=newer)
-            store.record(tx, "logged_in", user.id, {"address": address})
+            store.record(tx, "logged_in", user.id, {})
             return self._begin(tx, user, device_name=device_name, address=address)
 
     def _begin(self, tx: Connection, user: Row[Any], *, device_name: str | None, address: str) -> Login:
@@ -109,6 +128,12 @@ class Accounts:
         )
         access_token, expires_in = self._tokens.issue(Claims(user.id, session_id), now=now)
         return Login(user, access_token, expires_in, refresh_token, int(lifetime.total_seconds()))
+
+
+def _counted(tx: Connection, key: str, limit: int, kind: type[Refusal]) -> Refusal | None:
+    """Counts one more attempt; the refusal if that is over the limit."""
+    count, left = store.count_attempt(tx, key, ATTEMPT_WINDOW)
+    return kind(retry_after=int(left) + 1) if count > limit else None
 
 
 class Logouts:
@@ -148,6 +173,7 @@ class Overviews:
         self._membership = membership
 
     def of(self, user_id: uuid.UUID) -> Overview:
+        """Raises InvalidTokenError when the user is gone."""
         with self._database.transaction() as tx:
             user = store.user_by_id(tx, user_id)
             subscription, entitlement = self._membership.of(tx, user_id, user.role)

@@ -45,7 +45,11 @@ def user_by_email(tx: Connection, email: str) -> Row[Any] | None:
 
 
 def user_by_id(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
-    return tx.execute(select(users).where(users.c.id == user_id)).one()
+    """Raises InvalidTokenError when there is none: gone since the token was checked."""
+    user = tx.execute(select(users).where(users.c.id == user_id)).first()
+    if user is None:
+        raise InvalidTokenError
+    return user
 
 
 def replace_password_hash(tx: Connection, user_id: uuid.UUID, *, old: str, new: str) -> None:
@@ -147,18 +151,15 @@ def live_sessions(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
     )
 
 
-def count_attempt(tx: Connection, keys: list[str], window: timedelta) -> dict[str, tuple[int, float]]:
-    """Counts one more attempt under each key, atomically.
+def count_attempt(tx: Connection, key: str, window: timedelta) -> tuple[int, float]:
+    """Counts one more attempt under the key, atomically.
 
     Returns:
-        key -> (attempts in its window, seconds until the window ends).
+        Attempts in its window, seconds until the window ends.
     """
     now = func.now()
     over = attempts.c.window_ends_at <= now
-    # Always in the same order, so that two logins cannot wait for each other.
-    statement = upsert(attempts).values(
-        [{"key": key, "count": 1, "window_ends_at": now + window} for key in sorted(keys)]
-    )
+    statement = upsert(attempts).values(key=key, count=1, window_ends_at=now + window)
     statement = statement.on_conflict_do_update(
         index_elements=[attempts.c.key],
         set_={
@@ -167,18 +168,19 @@ def count_attempt(tx: Connection, keys: list[str], window: timedelta) -> dict[st
         },
     )
     left = func.extract("epoch", attempts.c.window_ends_at - now)
-    rows = tx.execute(statement.returning(attempts.c.key, attempts.c.count, left))
-    return {key: (count, float(seconds)) for key, count, seconds in rows}
+    count, seconds = tx.execute(statement.returning(attempts.c.count, left)).one()
+    return count, float(seconds)
 
 
 def forgive_attempt(tx: Connection, *, account: str, address: str) -> None:
     """After a success: the account starts anew, the address gets its one attempt back."""
-    tx.execute(delete(attempts).where(attempts.c.key == account))
+    # In the order in which they are counted, so that two logins cannot wait for each other.
     tx.execute(
         update(attempts)
         .where(attempts.c.key == address, attempts.c.count > 0)
         .values(count=attempts.c.count - 1)
     )
+    tx.execute(delete(attempts).where(attempts.c.key == account))
 
 
 def record(tx: Connection, kind: str, user_id: uuid.UUID, detail: dict[str, Any]) -> None:

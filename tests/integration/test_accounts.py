@@ -12,8 +12,13 @@ import pytest
 from sqlalchemy import func, select, update
 
 from infra.local.supervisor import ADMIN_EMAIL
+from lib.accounts.service import Overviews
+from lib.billing.membership import AccountMembership
+from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import attempts, audit_log, refresh_tokens, sessions, users
+from lib.errors import InvalidTokenError
+from lib.web.ports import SystemClock
 from tests.api import Api, refused
 from tests.factories import PASSWORD, Factory
 
@@ -258,6 +263,13 @@ def test_what_happened_is_recorded(make: Factory, database: Database) -> None:
         ).all()
     assert [line.kind for line in lines] == ["registered", "logged_in"]
     assert {line.actor for line in lines} == {f"user:{person.id}"}
+
+
+def test_who_is_gone_since_the_token_was_checked(database: Database, environment: dict[str, str]) -> None:
+    membership = AccountMembership(SystemClock(), Environment(environment).plans())
+    overviews = Overviews(database, membership)
+    with pytest.raises(InvalidTokenError):
+        overviews.of(uuid.uuid4())
 
 
 def test_the_admin_has_access_as_staff(make: Factory) -> None:
