@@ -29,8 +29,13 @@ class CloudTasks:
         self._client: CloudTasksClient | None = None
 
     def enqueue(self, task: Task) -> None:
-        """Returns once the queue has it; a name it knows already is no error."""
+        """Returns once the queue has it; a name it knows already is no error.
+
+        Raises:
+            UnavailableError: the queue is out of reach, or the credentials to call it with are.
+        """
         from google.api_core import exceptions
+        from google.auth.exceptions import GoogleAuthError
         from google.cloud import tasks_v2
 
         settings = self._settings
@@ -53,7 +58,7 @@ class CloudTasks:
             self._connected().create_task(request, timeout=self._seconds)
         except exceptions.AlreadyExists:
             return
-        except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
+        except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
             raise UnavailableError("The task queue is out of reach") from error
 
     def _connected(self) -> "CloudTasksClient":

@@ -1,5 +1,6 @@
 """The local dispatcher as `Tasks`: stands in for Cloud Tasks on one machine, spoken to over HTTP."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -47,5 +48,5 @@ class DispatcherTasks:
                 if error.code == 409:
                     return
             raise UnavailableError("The local dispatcher refused a task") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise UnavailableError("The local dispatcher is out of reach") from error

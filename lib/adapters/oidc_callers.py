@@ -1,5 +1,8 @@
 """OIDC tokens of service accounts, as Cloud Tasks and Cloud Scheduler send them, by PyJWT."""
 
+import http.client
+from typing import Any
+
 import jwt
 
 from lib.config import CallerSettings
@@ -9,12 +12,23 @@ CERTS_TIMEOUT_SECONDS = 5
 _LEEWAY_SECONDS = 30
 
 
+class _IssuersKeys(jwt.PyJWKClient):
+    """The issuer's keys, kept for a while. An issuer that sends something else is out of reach, too: no
+    token of its is judged by that."""
+
+    def fetch_data(self) -> Any:
+        try:
+            return super().fetch_data()
+        except (jwt.PyJWTError, ValueError, OSError, http.client.HTTPException) as error:
+            raise UnavailableError("The issuer's keys are out of reach") from error
+
+
 class OidcCallers:
     """Checks issuer, signature, audience, time and email. The issuer's keys are fetched when needed."""
 
     def __init__(self, settings: CallerSettings) -> None:
         self._settings = settings
-        self._keys = jwt.PyJWKClient(
+        self._keys = _IssuersKeys(
             settings.certs_url,
             # PyJWT keeps single keys for ever; one that the issuer withdraws must go within the hour.
             cache_keys=False,
@@ -41,8 +55,6 @@ class OidcCallers:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iat", "iss", "aud"]},
             )
-        except (jwt.PyJWKClientConnectionError, OSError) as error:
-            raise UnavailableError("The issuer's keys are out of reach") from error
         except (jwt.PyJWTError, ValueError):
             raise InvalidTokenError from None
         email = payload.get("email")

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import socket
+import subprocess
+import sys
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -238,6 +241,27 @@ def silent() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+@pytest.fixture
+def raving() -> Iterator[int]:
+    """A port where somebody speaks neither HTTP nor gRPC."""
+
+    async def rave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"what?\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    with asyncio.Runner() as runner:
+        server = runner.run(asyncio.start_server(rave, "127.0.0.1"))
+        loop = runner.get_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        yield server.sockets[0].getsockname()[1]
+        server.close()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+
+
 @pytest.fixture(params=["dispatcher", "Cloud Tasks"])
 def open_tasks(request: pytest.FixtureRequest) -> Callable[[int], Tasks]:
     """An adapter that talks to a port, and does not wait long."""
@@ -266,6 +290,39 @@ def test_nobody_there(open_tasks: Callable[[int], Tasks]) -> None:
 
 def test_somebody_silent(open_tasks: Callable[[int], Tasks], silent: int) -> None:
     assert seconds_until_unavailable(open_tasks(silent)) < 2
+
+
+def test_somebody_raving(open_tasks: Callable[[int], Tasks], raving: int) -> None:
+    assert seconds_until_unavailable(open_tasks(raving)) < 2
+
+
+WITHOUT_CREDENTIALS = """
+from lib.adapters.cloud_tasks import CloudTasks
+from lib.config import Environment
+from lib.errors import UnavailableError
+from lib.web.ports import Task
+
+values = {"TASKS_URL": "https://x.example", "TASKS_SERVICE_ACCOUNT": "a@b", "TASKS_QUEUE": "%s"}
+try:
+    CloudTasks(Environment(values).tasks()).enqueue(Task("a-name", "a-kind", {}))
+except UnavailableError:
+    pass
+else:
+    raise AssertionError("nobody can be called without credentials")
+"""
+
+
+def test_credentials_out_of_reach() -> None:
+    """In a process of its own: where to look for credentials stands in the environment."""
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CREDENTIALS % QUEUE],
+        env={"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere.json"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 # -- the stack's ----------------------------------------------------------------------------------------

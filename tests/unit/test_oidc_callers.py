@@ -217,7 +217,14 @@ def test_the_issuer_is_down() -> None:
         callers(f"http://127.0.0.1:{free_port()}/certs").check(token())
 
 
-@pytest.mark.parametrize(("status", "answer"), [(500, b""), (404, b"{}"), (302, b""), (200, None)])
+UNREADABLE = [
+    (200, answer) for answer in (b"<html>", b"\xff", b"[]", b"{}", b'{"keys": []}', b'{"keys": [{}]}')
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(500, b""), (404, b"{}"), (302, b""), (200, None), *UNREADABLE]
+)
 def test_the_issuer_is_unwell(certs: Certs, status: int, answer: bytes | None) -> None:
     certs.status, certs.answer = status, answer
     checks = callers(certs.url)
