@@ -64,7 +64,7 @@ resource "google_logging_metric" "metric" {
   name             = "streamly/${each.key}"
   description      = each.value.description
   filter           = each.value.filter == "" ? local.request_log : "${local.request_log} AND ${each.value.filter}"
-  value_extractor  = try("EXTRACT(jsonPayload.${each.value.value})", null)
+  value_extractor  = can(each.value.value) ? "EXTRACT(jsonPayload.${each.value.value})" : null
   label_extractors = { for label in keys(each.value.labels) : label => "EXTRACT(jsonPayload.${label})" }
 
   metric_descriptor {

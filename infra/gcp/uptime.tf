@@ -42,7 +42,7 @@ resource "google_monitoring_alert_policy" "uptime" {
       duration        = "120s"
 
       aggregations {
-        alignment_period     = "60s"
+        alignment_period     = "1200s"
         per_series_aligner   = "ALIGN_NEXT_OLDER"
         cross_series_reducer = "REDUCE_COUNT_FALSE"
         group_by_fields      = ["resource.label.host"]

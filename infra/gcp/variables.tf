@@ -30,7 +30,7 @@ variable "budget" {
 }
 
 variable "cors_origins" {
-  description = "CORS_ORIGINS: origins whose browsers may call."
+  description = "CORS_ORIGINS beside the client application's own: origins whose browsers may call."
   type        = list(string)
   default     = []
 }

@@ -30,12 +30,12 @@ locals {
       var.settings,
       { for setting in w.settings : setting => local.settings[setting] },
       {
+        CORS_ORIGINS         = join(",", distinct(concat([regex("^https://[^/]+", var.app_url)], var.cors_origins)))
         GOOGLE_CLOUD_PROJECT = var.project
         THREADS              = tostring(w.threads)
         # A load balancer of ours writes one more entry at the end of X-Forwarded-For.
         TRUSTED_PROXIES = var.domain == null ? "1" : "2"
       },
-      length(var.cors_origins) == 0 ? {} : { CORS_ORIGINS = join(",", var.cors_origins) },
       w.pool == 0 ? {} : {
         INSTANCE_CONNECTION_NAME = google_sql_database_instance.main.connection_name
         DB_NAME                  = google_sql_database.main.name

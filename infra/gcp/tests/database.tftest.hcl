@@ -1,5 +1,14 @@
 # The database holds what cannot be made again.
 
+override_data {
+  target = data.google_cloud_run_v2_service.machine["process-task"]
+  values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
+}
+override_data {
+  target = data.google_cloud_run_v2_service.machine["reconcile"]
+  values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
+}
+
 run "planned" {
   command = plan
 
@@ -56,15 +65,6 @@ run "planned" {
 }
 
 run "applied" {
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["process-task"]
-    values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
-  }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["reconcile"]
-    values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
-  }
-
   assert {
     condition = alltrue([for user in google_sql_user.workload :
       user.type == "CLOUD_IAM_SERVICE_ACCOUNT" && user.password == null && toset(user.database_roles) == toset(["pg_read_all_data", "pg_write_all_data"])

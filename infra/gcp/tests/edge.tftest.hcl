@@ -1,5 +1,14 @@
 # The load balancer, which exists with a domain only.
 
+override_data {
+  target = data.google_cloud_run_v2_service.machine["process-task"]
+  values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
+}
+override_data {
+  target = data.google_cloud_run_v2_service.machine["reconcile"]
+  values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
+}
+
 run "none" {
   command = plan
 
@@ -13,15 +22,6 @@ run "balanced" {
   variables {
     domain = "api.example.com"
   }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["process-task"]
-    values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
-  }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["reconcile"]
-    values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
-  }
-
   assert {
     condition = toset(flatten([
       for rule in google_compute_url_map.https["api.example.com"].path_matcher[0].path_rule : rule.paths
@@ -53,7 +53,7 @@ run "balanced" {
   assert {
     condition = anytrue([
       for rule in google_compute_security_policy.edge["api.example.com"].rule :
-      rule.action == "throttle" && strcontains(rule.match[0].expr[0].expression, "'/login'") && rule.rate_limit_options[0].rate_limit_threshold[0].count == var.rates.credentials
+      rule.action == "throttle" && rule.match[0].expr[0].expression == "request.path.matches('^/(login|refresh|register)(/|$)')" && rule.rate_limit_options[0].rate_limit_threshold[0].count == var.rates.credentials
       if rule.priority == 2000
     ])
     error_message = "passwords are not tried faster than the rate for them"

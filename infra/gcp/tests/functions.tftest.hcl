@@ -1,5 +1,14 @@
 # What is planned for every function, and who may call it.
 
+override_data {
+  target = data.google_cloud_run_v2_service.machine["process-task"]
+  values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
+}
+override_data {
+  target = data.google_cloud_run_v2_service.machine["reconcile"]
+  values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
+}
+
 run "planned" {
   command = plan
 
@@ -43,15 +52,6 @@ run "planned" {
 }
 
 run "applied" {
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["process-task"]
-    values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
-  }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["reconcile"]
-    values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
-  }
-
   assert {
     condition = toset([
       for name, binding in google_cloud_run_v2_service_iam_member.invoker : name if binding.member == "allUsers"
@@ -97,10 +97,17 @@ run "applied" {
     condition = alltrue([
       for name, f in google_cloudfunctions2_function.function : sort(setsubtract(
         keys(f.service_config[0].environment_variables),
-        ["DB_NAME", "DB_POOL_SIZE", "DB_USER", "GOOGLE_CLOUD_PROJECT", "INSTANCE_CONNECTION_NAME", "THREADS", "TRUSTED_PROXIES"],
+        ["CORS_ORIGINS", "DB_NAME", "DB_POOL_SIZE", "DB_USER", "GOOGLE_CLOUD_PROJECT", "INSTANCE_CONNECTION_NAME", "THREADS", "TRUSTED_PROXIES"],
       )) == sort(var.functions[name].settings)
     ])
     error_message = "every function is told the settings it names, and no others"
+  }
+  assert {
+    condition = alltrue([
+      for f in google_cloudfunctions2_function.function :
+      f.service_config[0].environment_variables["CORS_ORIGINS"] == "https://app.example.com"
+    ])
+    error_message = "browsers on the client application may call, no others"
   }
   assert {
     condition = alltrue([

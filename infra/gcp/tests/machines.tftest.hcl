@@ -1,15 +1,15 @@
 # Cloud Tasks and Cloud Scheduler: whom they call, as whom, and how often.
 
-run "applied" {
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["process-task"]
-    values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
-  }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["reconcile"]
-    values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
-  }
+override_data {
+  target = data.google_cloud_run_v2_service.machine["process-task"]
+  values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
+}
+override_data {
+  target = data.google_cloud_run_v2_service.machine["reconcile"]
+  values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
+}
 
+run "applied" {
   assert {
     condition = alltrue([
       google_cloud_scheduler_job.reconcile.http_target[0].oidc_token[0].audience == "https://reconcile-123456789012.europe-west1.run.app",
@@ -72,9 +72,6 @@ run "wrong_address" {
     target = data.google_cloud_run_v2_service.machine["process-task"]
     values = { urls = ["https://process-task-somewhere-else.run.app"] }
   }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["reconcile"]
-    values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
-  }
+
   expect_failures = [data.google_cloud_run_v2_service.machine["process-task"]]
 }

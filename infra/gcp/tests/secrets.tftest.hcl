@@ -1,18 +1,18 @@
 # Who can read what, and where values are not.
 
+override_data {
+  target = data.google_cloud_run_v2_service.machine["process-task"]
+  values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
+}
+override_data {
+  target = data.google_cloud_run_v2_service.machine["reconcile"]
+  values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
+}
+
 run "applied" {
   variables {
     secret_values = { STRIPE_SECRET_KEY = "sk_test_of_this_test" }
   }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["process-task"]
-    values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
-  }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["reconcile"]
-    values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
-  }
-
   assert {
     condition = toset([
       for reader in google_secret_manager_secret_iam_member.reader : reader.secret_id

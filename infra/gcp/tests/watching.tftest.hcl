@@ -1,19 +1,19 @@
 # Somebody is told, and knows what to do.
 
+override_data {
+  target = data.google_cloud_run_v2_service.machine["process-task"]
+  values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
+}
+override_data {
+  target = data.google_cloud_run_v2_service.machine["reconcile"]
+  values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
+}
+
 run "applied" {
   variables {
     runbook_url = "https://example.com/runbook"
     budget      = { billing_account = "000000-000000-000000", amount = 300 }
   }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["process-task"]
-    values = { urls = ["https://process-task-123456789012.europe-west1.run.app"] }
-  }
-  override_data {
-    target = data.google_cloud_run_v2_service.machine["reconcile"]
-    values = { urls = ["https://reconcile-123456789012.europe-west1.run.app"] }
-  }
-
   assert {
     condition = alltrue([
       for policy in concat(
