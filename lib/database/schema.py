@@ -127,7 +127,8 @@ refresh_tokens = Table(
 attempts = Table(
     "attempts",
     metadata,
-    # "account:<hash of email>" or "address:<ip>": equal for emails that exist and that do not.
+    # "account:<hash of email>", "address:<network>" or "register:<network>": equal for emails that exist and
+    # that do not.
     Column("key", Text, primary_key=True),
     Column("count", Integer, nullable=False),
     _time("window_ends_at"),
@@ -301,8 +302,11 @@ playback_sessions = Table(
     _time("started_at", default=True),
     # The lease: the stream counts until then.
     _time("expires_at"),
+    # By its viewer, or by another screen that took its place. NULL after mere silence.
+    _time("stopped_at", nullable=True),
     UniqueConstraint("session_id", "video_id"),
     CheckConstraint("position >= 0", name="position_positive"),
+    CheckConstraint("expires_at <= stopped_at", name="stopped_is_over"),
     Index("ix_playback_sessions_user_id", "user_id", "expires_at"),
 )
 

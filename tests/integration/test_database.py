@@ -141,6 +141,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
         {"status": "ready", "asset_id": "a", "playback_id": "p", "duration": 0},
     ),
     ("ck_playback_sessions_position_positive", "playback_sessions", {"position": -1}),
+    ("ck_playback_sessions_stopped_is_over", "playback_sessions", {"stopped_at": NOW}),
 ]
 
 # Unique -> what two rows must not share; the second row differs in `but`.

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, func, update
 
 from lib.database.schema import entitlements, playback_sessions, videos
 from tests.api import refused
@@ -46,7 +46,54 @@ def test_stop_frees_the_place_and_keeps_the_position(make: Factory) -> None:
     playback = person.api.get("get-playback", video_id=first).json()
     refused(person.api.get("get-playback", video_id=second), 429, "too_many_streams")
     assert beat(person, playback, 30, stop=True).status_code == 204
-    assert person.api.get("get-playback", video_id=second).status_code == 200
+    other = person.api.get("get-playback", video_id=second).json()
+    assert beat(person, other, stop=True).status_code == 204
+    again = person.api.get("get-playback", video_id=first).json()
+    assert (again["session_id"], again["position"]) == (playback["session_id"], 30)
+    assert beat(person, again).status_code == 200
+
+
+def test_a_beat_that_comes_late_undoes_no_stop(make: Factory) -> None:
+    person, playback = watching(make)
+    assert beat(person, playback, 30, stop=True).status_code == 204
+    refused(beat(person, playback, 29), 404, "playback_session_not_found")
+    assert beat(person, playback, 30, stop=True).status_code == 204, "its answer may have been lost"
+    assert person.api.get("get-playback", video_id=playback["video_id"]).json()["position"] == 30
+
+
+def test_who_was_taken_over_stays_so(make: Factory) -> None:
+    person = make.person()
+    make.entitle(person, level=1, streams=1)
+    film = str(make.video())
+    mine = person.api.get("get-playback", video_id=film).json()
+    phone = make.login(person.email)
+    theirs = phone.api.get("get-playback", video_id=film, takeover=mine["session_id"]).json()
+    refused(beat(person, mine), 404, "playback_session_not_found")
+    assert beat(phone, theirs, stop=True).status_code == 204
+    refused(beat(person, mine), 404, "playback_session_not_found")
+    # Until its owner asks for the film again.
+    assert person.api.get("get-playback", video_id=film).json()["session_id"] == mine["session_id"]
+    assert beat(person, mine).status_code == 200
+
+
+def fall_silent(make: Factory, playback: dict[str, Any]) -> None:
+    """As if nothing had been heard of it for longer than its lease."""
+    with make.database.transaction() as tx:
+        tx.execute(
+            update(playback_sessions)
+            .where(playback_sessions.c.id == uuid.UUID(playback["session_id"]))
+            .values(expires_at=func.now())
+        )
+
+
+def test_after_a_silence_it_goes_on_if_there_is_room(make: Factory) -> None:
+    person = make.person()
+    make.entitle(person, level=1, streams=1)
+    playback = person.api.get("get-playback", video_id=str(make.video())).json()
+    fall_silent(make, playback)
+    assert beat(person, playback).json()["session_id"] == playback["session_id"]
+    fall_silent(make, playback)
+    assert person.api.get("get-playback", video_id=str(make.video())).status_code == 200
     refused(beat(person, playback), 429, "too_many_streams")
 
 

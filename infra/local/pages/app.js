@@ -218,7 +218,8 @@ async function beat() {
   try {
     await api("POST", "/heartbeat", body);
   } catch (error) {
-    if (error.status !== 402 && error.status !== 403) return;
+    // Access has ended, or another screen has taken the place.
+    if (![402, 403, 404, 429].includes(error.status)) return;
     await stop();
     show(error.message);
   }
