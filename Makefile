@@ -15,7 +15,7 @@ run: $(VENV)/.local ## everything on http://localhost:8000 (PORT moves it), no a
 	@exec python -m infra.local
 
 test: $(VENV)/.tests ## all tests (ARGS="-k story" for some)
-	@python -m pytest $(ARGS)
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated files up to date
 	ruff format --check .
