@@ -72,4 +72,6 @@ resource "google_compute_security_policy" "edge" {
       enable = true
     }
   }
+
+  depends_on = [google_project_service.service]
 }

@@ -78,6 +78,8 @@ resource "google_compute_url_map" "redirect" {
     redirect_response_code = "PERMANENT_REDIRECT"
     strip_query            = false
   }
+
+  depends_on = [google_project_service.service]
 }
 
 # Issued once the domain's A record is the address below.
@@ -93,6 +95,8 @@ resource "google_compute_managed_ssl_certificate" "domain" {
   lifecycle {
     create_before_destroy = true
   }
+
+  depends_on = [google_project_service.service]
 }
 
 resource "google_compute_ssl_policy" "modern" {
@@ -101,6 +105,8 @@ resource "google_compute_ssl_policy" "modern" {
   name            = "streamly"
   profile         = "MODERN"
   min_tls_version = "TLS_1_2"
+
+  depends_on = [google_project_service.service]
 }
 
 resource "google_compute_target_https_proxy" "https" {

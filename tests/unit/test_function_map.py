@@ -98,3 +98,13 @@ def test_secrets_and_settings_do_not_mix() -> None:
 def test_no_file_sets_a_plain_secret(page: Path) -> None:
     """These arguments are kept in the state; their write-only sisters are not."""
     assert re.findall(r"^\s*(secret_data|password|root_password)\s*=", page.read_text(), re.MULTILINE) == []
+
+
+def test_the_limits_that_may_be_set_are_read_by_somebody() -> None:
+    """`settings` in variables.tf against lib/config.py, which does not complain about a name it does not know."""
+    variables = (ROOT / "infra/gcp/variables.tf").read_text()
+    allowed = variables.partition("keys(var.settings), [")[2].partition("])")[0]
+    names = re.findall(r"[A-Z_]+", allowed)
+    known = (ROOT / "lib/config.py").read_text()
+    assert names
+    assert [name for name in names if f'"{name}"' not in known] == []

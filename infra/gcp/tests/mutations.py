@@ -485,7 +485,7 @@ MUTATIONS = [
         "sizes_of_no_function",
         "variables.tf",
         "length(setsubtract(keys(var.sizes), keys(var.functions))) == 0",
-        "length(var.functions) > 0",
+        "length(setsubtract(keys(var.sizes), keys(var.functions))) >= 0",
     ),
     Mutation(
         "a_read_pool_without_the_edition",
