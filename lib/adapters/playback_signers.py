@@ -3,6 +3,7 @@
 import base64
 import binascii
 from datetime import datetime
+from functools import lru_cache
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -13,10 +14,14 @@ from lib.errors import ConfigError
 from lib.video.ports import SignedPlayback
 
 _VIDEO, _THUMBNAIL, _STORYBOARD = "v", "t", "s"
+# Some 700 bytes each.
+_THUMBNAILS_KEPT = 4096
 
 
 class MuxSigner:
     """Signs for Mux. Parsing an RSA key costs far more than a signature: it happens here, once.
+
+    Lists are public and hold a hundred pictures, so their signatures are kept for whoever asks for the same.
 
     Raises:
         ConfigError: the key is not base64 of an RSA private key's PEM.
@@ -33,6 +38,7 @@ class MuxSigner:
         if not isinstance(key, RSAPrivateKey):
             raise ConfigError("MUX_SIGNING_PRIVATE_KEY should be base64 of an RSA key's PEM, as Mux gives it")
         self._key = key
+        self._thumbnail_token = lru_cache(_THUMBNAILS_KEPT)(self._sign_thumbnail)
 
     def sign(self, playback_id: str, *, expires_at: datetime, trace: str) -> SignedPlayback:
         video = self._token(playback_id, _VIDEO, expires_at, {"custom": {"session_id": trace}})
@@ -49,8 +55,11 @@ class MuxSigner:
         )
 
     def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> str:
-        token = self._token(playback_id, _THUMBNAIL, expires_at, {})
+        token = self._thumbnail_token(playback_id, expires_at)
         return f"{self._settings.image_base}/{playback_id}/thumbnail.jpg?token={token}"
+
+    def _sign_thumbnail(self, playback_id: str, expires_at: datetime) -> str:
+        return self._token(playback_id, _THUMBNAIL, expires_at, {})
 
     def _token(self, playback_id: str, audience: str, expires_at: datetime, claims: dict[str, object]) -> str:
         key_id = self._settings.key_id

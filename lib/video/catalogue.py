@@ -17,7 +17,8 @@ from lib.video.ports import PlaybackSigner
 from lib.web.operation import Answer, Call, Operation, Query, Who
 from lib.web.ports import Clock
 
-THUMBNAIL_LIFE = timedelta(hours=6)
+# Six hours at least, once cut to the hour.
+THUMBNAIL_LIFE = timedelta(hours=7)
 _LONGEST_QUERY = 200
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -59,7 +60,8 @@ class Catalogue:
         with self._database.transaction() as tx:
             # One more than asked for tells whether there is a next page.
             rows = store.listed(tx, words=words, before=before, limit=limit + 1)
-        expires_at = self._clock.now() + THUMBNAIL_LIFE
+        # To the hour, so that for an hour each picture has one URL, which is signed once.
+        expires_at = (self._clock.now() + THUMBNAIL_LIFE).replace(minute=0, second=0, microsecond=0)
         videos = [self._video(row, expires_at) for row in rows[:limit]]
         return {"videos": videos, "next_cursor": _cursor(rows[limit - 1]) if len(rows) > limit else None}
 

@@ -48,5 +48,5 @@ class PlaybackSigner(Protocol):
         ...
 
     def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> str:
-        """A signed picture, for lists."""
+        """A signed picture, for lists. Asked again with the same end it costs no signature."""
         ...

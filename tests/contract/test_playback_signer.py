@@ -87,6 +87,22 @@ def test_a_picture_for_lists() -> None:
     assert (claims["sub"], claims["exp"]) == (PLAYBACK_ID, int(UNTIL.timestamp()))
 
 
+def test_a_list_s_picture_is_signed_once() -> None:
+    """Lists are public and long, and a signature costs a millisecond."""
+    found = signer()
+    urls = {found.thumbnail_url(PLAYBACK_ID, expires_at=UNTIL) for _ in range(100)}
+    assert len(urls) == 1
+    assert found._thumbnail_token.cache_info().misses == 1
+    for other in (
+        found.thumbnail_url("another", expires_at=UNTIL),
+        found.thumbnail_url(PLAYBACK_ID, expires_at=UNTIL + timedelta(hours=1)),
+        signer().thumbnail_url("another", expires_at=UNTIL),
+    ):
+        assert other not in urls
+    assert found._thumbnail_token.cache_info().misses == 3
+    assert (found._thumbnail_token.cache_info().maxsize or 0) > 1000, "as many as a catalogue, yet bounded"
+
+
 def test_the_end_is_never_rounded_up(signed: SignedPlayback) -> None:
     claims = jwt.decode(signed.playback_token, options={"verify_signature": False})
     assert claims["exp"] <= UNTIL.timestamp()

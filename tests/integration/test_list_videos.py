@@ -5,12 +5,16 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.video.catalogue import _cursor, _position
+from lib.adapters.playback_signers import MuxSigner
+from lib.config import Environment
+from lib.video.catalogue import Catalogue, _cursor, _position
 from tests.api import Api, refused
 from tests.factories import Factory
 
@@ -183,6 +187,32 @@ def test_what_a_film_says_of_itself(api: Api, make: Factory) -> None:
     free, film = listed(api, q=theirs)
     assert (film["level"], film["free"], film["duration"]) == (2, False, 61.25)
     assert (free["level"], free["free"]) == (0, True)
+
+
+class Minutes:
+    """A clock that stands at so many minutes past noon."""
+
+    def __init__(self, minutes: int) -> None:
+        self.minutes = minutes
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 23, 12, tzinfo=UTC) + timedelta(minutes=self.minutes)
+
+
+def test_pictures_are_signed_to_the_hour(make: Factory, environment: dict[str, str]) -> None:
+    """So that within one they are the same, and need not be signed again."""
+    theirs, clock = word(), Minutes(0)
+    make.video(title=theirs)
+    signers = {"mux": MuxSigner(Environment(environment).mux_signing())}
+    catalogue = Catalogue(make.database, signers, clock)
+    ends = []
+    for clock.minutes in (0, 1, 59, 60):
+        (video,) = catalogue.page(words=theirs, cursor=None, limit=20)["videos"]
+        token = parse_qs(urlsplit(video["thumbnail_url"]).query)["token"][0]
+        end = datetime.fromtimestamp(jwt.decode(token, options={"verify_signature": False})["exp"], UTC)
+        assert timedelta(hours=6) <= end - clock.now() <= timedelta(hours=7)
+        ends.append(end)
+    assert ends[0] == ends[1] == ends[2] < ends[3]
 
 
 def test_signed_pictures_are_not_stored_on_the_way(api: Api) -> None:
