@@ -288,22 +288,18 @@ class Environment:
         return self._secrets("STRIPE_WEBHOOK_SECRETS", "whsec_…")
 
     def mux(self) -> MuxSettings:
-        base = self._optional("MUX_API_BASE")
         return MuxSettings(
             token_id=self._required("MUX_TOKEN_ID", "the id of a Mux access token"),
             token_secret=self._required("MUX_TOKEN_SECRET", "the secret of a Mux access token"),
-            api_base=self._sandbox_base("MUX_API_BASE", live=False) if base else None,
+            api_base=self._sandbox_base("MUX_API_BASE", live=False),
         )
 
     def mux_signing(self) -> MuxSigningSettings:
-        for name in ("MUX_STREAM_BASE", "MUX_IMAGE_BASE"):
-            if self._optional(name):
-                self._sandbox_base(name, live=False)
         return MuxSigningSettings(
             key_id=self._required("MUX_SIGNING_KEY_ID", "the id of a Mux signing key"),
             private_key=self._required("MUX_SIGNING_PRIVATE_KEY", "base64 of its PEM, as Mux gives it"),
-            stream_base=(self._optional("MUX_STREAM_BASE") or "https://stream.mux.com").rstrip("/"),
-            image_base=(self._optional("MUX_IMAGE_BASE") or "https://image.mux.com").rstrip("/"),
+            stream_base=self._sandbox_base("MUX_STREAM_BASE", live=False) or "https://stream.mux.com",
+            image_base=self._sandbox_base("MUX_IMAGE_BASE", live=False) or "https://image.mux.com",
         )
 
     def mux_webhook_secrets(self) -> tuple[str, ...]:
@@ -356,14 +352,12 @@ class Environment:
         allowed = frozenset(self._list(emails))
         if not allowed:
             raise ConfigError(f"{emails} is missing: a comma list of the service accounts that may call")
-        issuer, certs = self._optional("OIDC_ISSUER"), self._optional("OIDC_CERTS_URL")
-        schemes = ("https",) if self.in_cloud else ("http", "https")
-        for name, url in (("OIDC_ISSUER", issuer), ("OIDC_CERTS_URL", certs)):
-            if url and not _is_url(url, *schemes):
-                raise ConfigError(f"{name} should be a URL ({' or '.join(schemes)})")
+        # In the cloud Google alone says who calls.
+        issuer = self._sandbox_base("OIDC_ISSUER", live=False)
+        certs_url = self._sandbox_base("OIDC_CERTS_URL", live=False)
         return CallerSettings(
             issuers=(issuer,) if issuer else ("https://accounts.google.com", "accounts.google.com"),
-            certs_url=certs or "https://www.googleapis.com/oauth2/v3/certs",
+            certs_url=certs_url or "https://www.googleapis.com/oauth2/v3/certs",
             audience=self._url(audience, "the OIDC audience, the URL of the called function"),
             emails=allowed,
         )

@@ -235,6 +235,8 @@ SANDBOX: list[tuple[str, Ask]] = [
     ("MUX_IMAGE_BASE", SIGNING),
     ("DISPATCHER_URL", TASKS),
     ("TASKS_ENDPOINT", TASKS),
+    ("OIDC_ISSUER", TASK_CALLERS),
+    ("OIDC_CERTS_URL", SCHEDULER),
 ]
 
 
@@ -257,10 +259,12 @@ def test_the_cloud_needs_a_queue(settings: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["OIDC_ISSUER", "OIDC_CERTS_URL"])
-def test_the_cloud_trusts_no_issuer_without_tls(settings: dict[str, str], name: str) -> None:
+@pytest.mark.parametrize("ask", [TASK_CALLERS, SCHEDULER])
+def test_the_cloud_trusts_google_alone(settings: dict[str, str], name: str, ask: Ask) -> None:
+    """Whoever could name the issuer could call process-task and reconcile."""
     others = {key: value for key, value in settings.items() if not key.startswith("OIDC_")}
     with pytest.raises(ConfigError, match=name):
-        Environment(others | {"K_SERVICE": "any", name: "http://issuer.example"}).task_callers()
+        ask(Environment(others | {"K_SERVICE": "any", name: "https://issuer.example"}))
 
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])

@@ -104,6 +104,6 @@ def test_the_cloud_refuses_what_belongs_to_the_sandbox(installations: list[dict[
         if name in local and name not in cloud and name in complaint(cloud | {name: local[name]})
     }
     marked = {name for name in ROWS if re.search(rf"`{name}` .*Refused in the cloud", PAGE.read_text())}
-    # The first is refused beside an instance, the other two for being http.
-    assert refused - {"DATABASE_URL", "OIDC_ISSUER", "OIDC_CERTS_URL"} == marked - {"TASKS_ENDPOINT"}
+    # It is refused beside an instance.
+    assert refused - {"DATABASE_URL"} == marked - {"TASKS_ENDPOINT"}
     assert "TASKS_ENDPOINT" in complaint(cloud | {"TASKS_ENDPOINT": "localhost:8123"})
