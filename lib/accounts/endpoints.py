@@ -1,7 +1,6 @@
 """register, login, account: requests and answers."""
 
 import unicodedata
-import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -22,7 +21,7 @@ from lib.errors import (
     WeakPasswordError,
 )
 from lib.web.bodies import Body, Text
-from lib.web.operation import Answer, Call, Operation, Who, rfc3339
+from lib.web.operation import Answer, Call, Operation, Who, as_uuid, rfc3339
 
 
 def _normalised(address: str) -> str:
@@ -175,10 +174,10 @@ def logout(logouts: Logouts, call: Call) -> Answer:
     elif body.session_id is None:
         logouts.end(caller.user_id, caller.session_id)
     else:
-        try:
-            session_id = uuid.UUID(body.session_id)
-        except ValueError:
-            raise NotFoundError("There is no such login") from None
+        session_id = as_uuid(body.session_id)
+        # None would end all of them.
+        if session_id is None:
+            raise NotFoundError("There is no such login")
         logouts.end(caller.user_id, session_id)
     return Answer(204)
 

@@ -39,7 +39,3 @@ class PlanModel(AnswerModel):
 
 class PlansAnswer(AnswerModel):
     plans: list[PlanModel]
-
-
-class ReceivedAnswer(AnswerModel):
-    received: Literal[True]

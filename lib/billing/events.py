@@ -53,7 +53,7 @@ STRIPE_WEBHOOK = Operation(
     summary="Events from Stripe",
     who=Who.ANYONE,
     raw="An event, with the header Stripe-Signature",
-    answers={200: "lib.billing.answers:ReceivedAnswer"},
+    answers={200: "lib.web.answers:ReceivedAnswer"},
     refusals=(InvalidSignatureError,),
 )
 

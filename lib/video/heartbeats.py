@@ -13,9 +13,9 @@ from lib.errors import (
     VideoNotFoundError,
     VideoNotReadyError,
 )
-from lib.video.playback import Playback, as_uuid
+from lib.video.playback import Playback
 from lib.web.bodies import Body
-from lib.web.operation import Answer, Call, Operation, Who
+from lib.web.operation import Answer, Call, Operation, Who, as_uuid
 
 
 class HeartbeatBody(Body):

@@ -11,8 +11,7 @@ from typing import Any
 from lib.database.engine import Database
 from lib.errors import InvalidSignatureError, MalformedRequestError
 from lib.video import store
-from lib.video.playback import as_uuid
-from lib.web.operation import Answer, Call, Operation, Who
+from lib.web.operation import Answer, Call, Operation, Who, as_uuid
 from lib.web.ports import Clock
 from lib.web.signatures import verify
 
@@ -25,7 +24,7 @@ MUX_WEBHOOK = Operation(
     summary="Events from Mux",
     who=Who.ANYONE,
     raw="An event, with the header mux-signature",
-    answers={200: "lib.billing.answers:ReceivedAnswer"},
+    answers={200: "lib.web.answers:ReceivedAnswer"},
     refusals=(InvalidSignatureError,),
 )
 

@@ -23,7 +23,7 @@ from lib.errors import (
     VideoNotReadyError,
 )
 from lib.video.ports import PlaybackSigner
-from lib.web.operation import Answer, Call, Operation, Query, Who, rfc3339
+from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
 from lib.web.ports import Claims, Clock
 
 # Somebody pauses, seeks back, watches the credits.
@@ -204,11 +204,3 @@ def get_playback(playback: Playback, call: Call) -> Answer:
     body = playback.open(call.claims, as_uuid(asked), as_uuid(call.query.get("takeover", "")))
     call.notes["video_id"] = body["video_id"]
     return Answer(200, body, private=True)
-
-
-def as_uuid(text: str) -> uuid.UUID | None:
-    """The id, or None: a malformed id is the id of nothing."""
-    try:
-        return uuid.UUID(text) if len(text) == 36 else None
-    except ValueError:
-        return None

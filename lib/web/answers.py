@@ -60,6 +60,12 @@ class EntitlementModel(AnswerModel):
     until: datetime | None
 
 
+class ReceivedAnswer(AnswerModel):
+    """A webhook's event is safe with us."""
+
+    received: Literal[True]
+
+
 class ReconcileAnswer(AnswerModel):
     found: dict[str, dict[str, int]]
     """What each part found and mended."""

@@ -149,9 +149,7 @@ class _Function:
         operation, handler = methods[method]
         call.query = request.args
         call.headers = dict(request.headers)
-        call.path = request.path
         call.address = self._address(request)
-        call.user_agent = request.headers.get("User-Agent", "")[:200]
         self._authenticate(operation, request, call)
         self._read_body(operation, request, call)
         if operation.who is Who.ADMIN and call.user().role != "admin":

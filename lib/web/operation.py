@@ -1,5 +1,6 @@
 """An operation: one method of one function, described well enough to be served and documented."""
 
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,7 +44,6 @@ class Operation:
             so that serving imports no models.
         refusals: the function's own; the common ones follow from `who` and `body`.
         idempotent: honours Idempotency-Key.
-        max_body_bytes: where it differs from MAX_BODY_BYTES.
     """
 
     function: str
@@ -59,7 +59,6 @@ class Operation:
     description: str = ""
     tag: str = ""
     path: str = ""
-    media_type: str = "application/json"
 
 
 @dataclass(slots=True)
@@ -75,9 +74,7 @@ class Call:
     raw: bytes = b""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    path: str = "/"
     address: str = ""
-    user_agent: str = ""
     claims: Claims | None = None
     caller: Caller | None = None
     service: str | None = None
@@ -105,6 +102,14 @@ class Answer:
 
 
 Handler = Callable[[Call], Answer]
+
+
+def as_uuid(text: str) -> uuid.UUID | None:
+    """The id, or None: a malformed id is the id of nothing."""
+    try:
+        return uuid.UUID(text) if len(text) == 36 else None
+    except ValueError:
+        return None
 
 
 def rfc3339(moment: datetime | None) -> str | None:
