@@ -34,9 +34,15 @@ class FunctionsApp:
         name, _, rest = environ.get("PATH_INFO", "/").lstrip("/").partition("/")
         app = self._apps.get(name)
         if app is None:
-            refusal = NotFoundError("There is no such function")
-            body = json.dumps(problem.document(refusal, str(uuid.uuid4()))).encode()
-            headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+            refusal, request_id = NotFoundError("There is no such function"), str(uuid.uuid4())
+            body = json.dumps(problem.document(refusal, request_id)).encode()
+            headers = [
+                ("Content-Type", "application/problem+json"),
+                ("Content-Length", str(len(body))),
+                ("Cache-Control", "no-store"),
+                ("X-Content-Type-Options", "nosniff"),
+                ("X-Request-Id", request_id),
+            ]
             start_response("404 Not Found", headers)
             return [body]
         environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + "/" + name
