@@ -8,11 +8,16 @@ from lib.adapters.task_queue import task_queue
 from lib.billing.events import LeftEvents
 from lib.config import Environment
 from lib.database.engine import Database
+from lib.database.retention import Retention
 from lib.web import tasks
 from lib.web.function import serve
 
 env = Environment(os.environ)
-parts = {"billing": LeftEvents(Database(env.database()), task_queue(env.tasks())).reconcile}
+database = Database(env.database())
+parts = {
+    "billing": LeftEvents(database, task_queue(env.tasks())).reconcile,
+    "retention": Retention(database).purge,
+}
 reconcile = serve(
     [(tasks.RECONCILE, partial(tasks.reconcile, parts))],
     env.web(),

@@ -105,6 +105,9 @@ sessions = Table(
     CheckConstraint("expires_at > created_at", name="expires_later"),
     CheckConstraint("length(device_name) BETWEEN 1 AND 200", name="device_name_length"),
     Index("ix_sessions_live", "user_id", "last_used_at", postgresql_where=text("revoked_at IS NULL")),
+    # What lib/database/retention.py looks for; so are the other indexes of one time alone.
+    Index("ix_sessions_expires_at", "expires_at"),
+    Index("ix_sessions_revoked_at", "revoked_at", postgresql_where=text("revoked_at IS NOT NULL")),
 )
 
 refresh_tokens = Table(
@@ -120,6 +123,8 @@ refresh_tokens = Table(
     Column("sealed_successor", LargeBinary),
     CheckConstraint("octet_length(token_hash) = 32", name="hash_length"),
     CheckConstraint("(spent_at IS NULL) = (sealed_successor IS NULL)", name="spent_whole"),
+    # Deleting a session looks for its tokens.
+    Index("ix_refresh_tokens_session_id", "session_id"),
     # A session has one live refresh token at most.
     Index("uq_refresh_tokens_live", "session_id", unique=True, postgresql_where=text("spent_at IS NULL")),
 )
@@ -133,6 +138,7 @@ attempts = Table(
     Column("count", Integer, nullable=False),
     _time("window_ends_at"),
     CheckConstraint("count >= 0", name="count_positive"),
+    Index("ix_attempts_window_ends_at", "window_ends_at"),
 )
 
 idempotency_keys = Table(
@@ -150,6 +156,7 @@ idempotency_keys = Table(
     CheckConstraint("length(key) BETWEEN 1 AND 255", name="key_length"),
     CheckConstraint("octet_length(request_hash) = 32", name="hash_length"),
     CheckConstraint("(status IS NULL) = (answer IS NULL)", name="answered_whole"),
+    Index("ix_idempotency_keys_created_at", "created_at"),
 )
 
 billing_accounts = Table(
@@ -252,6 +259,7 @@ inbox = Table(
     CheckConstraint("enqueues >= 0 AND attempts >= 0", name="counts"),
     CheckConstraint("length(event_id) BETWEEN 1 AND 255", name="event_id_length"),
     Index("ix_inbox_left", "enqueued_at", postgresql_where=text("state = 'received'")),
+    Index("ix_inbox_processed_at", "processed_at", postgresql_where=text("processed_at IS NOT NULL")),
 )
 
 videos = Table(
@@ -296,7 +304,8 @@ playback_sessions = Table(
     metadata,
     _id(),
     _user(),
-    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    # NULL: of a login that is long over. How far the user got outlives it.
+    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="SET NULL")),
     Column("video_id", Uuid, ForeignKey("videos.id", ondelete="CASCADE"), nullable=False),
     Column("position", Float, nullable=False, server_default="0"),
     _time("started_at", default=True),

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 from sqlalchemy import func, insert, select
 
-from lib.database.schema import audit_log, billing_accounts, entitlements, inbox, subscriptions
+from lib.database.schema import attempts, audit_log, billing_accounts, entitlements, inbox, subscriptions
 from tests.api import Api, refused
 from tests.billing import event, signed
 from tests.factories import Factory, Person, wait_for
@@ -259,3 +259,14 @@ def test_reconcile_mends_what_was_left(make: Factory) -> None:
     assert found["events_left"] >= found["events_enqueued"] >= 0
     wait_for(lambda: person.api.get("account").json()["entitlement"]["active"])
     assert state(make, event_id) == "processed"
+
+
+def test_reconcile_deletes_what_is_over(make: Factory) -> None:
+    key = f"account:{uuid.uuid4().hex}"
+    ended = datetime.now(UTC) - timedelta(minutes=1)
+    with make.database.transaction() as tx:
+        tx.execute(insert(attempts).values(key=key, count=1, window_ends_at=ended))
+    found = call(make, "reconcile", identity(make, "reconcile")).json()["found"]["retention"]
+    assert sorted(found) == ["attempts", "idempotency_keys", "inbox", "sessions"]
+    with make.database.transaction() as tx:
+        assert tx.scalar(select(attempts.c.count).where(attempts.c.key == key)) is None

@@ -1,0 +1,67 @@
+"""How long rows are kept: what is over and of no more use is deleted, in small batches.
+
+Not here: users and what they bought and watched, and the audit log, which gives nothing back.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
+
+from lib.database.engine import Database
+from lib.database.schema import attempts, idempotency_keys, inbox, sessions
+
+# As long as the answers may be used: see lib/web/idempotency.py.
+ANSWERS_KEPT = timedelta(hours=24)
+# Who logged in from where, and the refresh tokens of that login. Spent tokens stay as long as their login
+# does: presented again, they tell of a thief.
+LOGINS_KEPT = timedelta(days=30)
+# Stripe sends an event again for days, and lists it for a month.
+EVENTS_KEPT = timedelta(days=90)
+
+BATCH = 1000
+BATCHES = 10
+
+
+def _over() -> dict[Table, ColumnElement[bool]]:
+    """Table -> which of its rows are over."""
+    now = func.now()
+    long_ago = now - LOGINS_KEPT
+    return {
+        attempts: attempts.c.window_ends_at < now,
+        idempotency_keys: idempotency_keys.c.created_at < now - ANSWERS_KEPT,
+        sessions: or_(sessions.c.expires_at < long_ago, sessions.c.revoked_at < long_ago),
+        inbox: inbox.c.processed_at < now - EVENTS_KEPT,
+    }
+
+
+class Retention:
+    """Deletes what is over: reconcile's work for the database.
+
+    Args:
+        batch: rows deleted in one transaction, so that nobody waits long for its locks.
+        batches: of one table in one call; what is left is for the next.
+    """
+
+    def __init__(self, database: Database, batch: int = BATCH, batches: int = BATCHES) -> None:
+        self._database = database
+        self._batch = batch
+        self._batches = batches
+
+    def purge(self) -> Mapping[str, int]:
+        """Table -> how many of its rows were deleted."""
+        return {table.name: self._purge(table, over) for table, over in _over().items()}
+
+    def _purge(self, table: Table, over: ColumnElement[bool]) -> int:
+        key = list(table.primary_key)
+        # Locked before it is deleted: a row that is being renewed just now is left alone.
+        doomed = select(*key).where(over).limit(self._batch).with_for_update(skip_locked=True).cte("doomed")
+        statement = delete(table).where(and_(*(column == doomed.c[column.name] for column in key)))
+        deleted = 0
+        for _ in range(self._batches):
+            with self._database.transaction() as tx:
+                found = tx.execute(statement).rowcount
+            deleted += found
+            if found < self._batch:
+                break
+        return deleted
