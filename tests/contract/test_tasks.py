@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -245,20 +246,16 @@ def silent() -> Iterator[int]:
 def raving() -> Iterator[int]:
     """A port where somebody speaks neither HTTP nor gRPC."""
 
-    async def rave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
-        writer.write(b"what?\r\n\r\n")
-        await writer.drain()
-        writer.close()
+    class Rave(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(100)
+            self.request.sendall(b"what?\r\n\r\n")
 
-    with asyncio.Runner() as runner:
-        server = runner.run(asyncio.start_server(rave, "127.0.0.1"))
-        loop = runner.get_loop()
-        thread = threading.Thread(target=loop.run_forever)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Rave) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield server.sockets[0].getsockname()[1]
-        server.close()
-        loop.call_soon_threadsafe(loop.stop)
+        yield server.server_address[1]
+        server.shutdown()
         thread.join(10)
 
 
