@@ -202,7 +202,7 @@ class Stack:
         server = [
             *python,
             "gunicorn",
-            "infra.local.functions_app:app()",
+            "infra.service.app:app()",
             "--bind",
             f"127.0.0.1:{functions_port}",
         ]
@@ -220,7 +220,7 @@ class Stack:
             "--log-level",
             "warning",
         ]
-        self._add_child("functions", server, functions, f"http://127.0.0.1:{functions_port}/list-plans")
+        self._add_child("functions", server, functions, f"http://127.0.0.1:{functions_port}/health")
         self._add_child(
             "gateway",
             [

@@ -23,8 +23,8 @@ from pg8000.exceptions import DatabaseError as DriverError
 from sqlalchemy import Connection, insert, text
 from sqlalchemy.exc import DBAPIError
 
-from infra.local.functions_app import ROOT
 from infra.local.postgres import EmbeddedPostgres
+from infra.service.app import ROOT
 from lib.config import Environment
 from lib.database.engine import Database, Limits
 from lib.database.migrate import PATIENCE, configuration, upgrade

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.functions_app import ROOT
 from infra.local.processes import free_port
+from infra.service.app import ROOT
 from tests.factories import wait_for
 
 # Target -> a request that it refuses after some work of its own.

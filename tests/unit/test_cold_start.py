@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from infra.local.functions_app import ROOT, function_names
+from infra.service.app import ROOT, function_names
 
 # Nobody needs these to start; the connector and the clients are loaded at first use, by their adapters.
 NEVER = {

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.functions_app import ROOT, function_names
+from infra.service.app import ROOT, function_names
 
 MAP: dict[str, dict[str, Any]] = json.loads((ROOT / "infra/gcp/functions.auto.tfvars.json").read_text())[
     "functions"

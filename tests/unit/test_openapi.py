@@ -8,7 +8,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from infra.local import openapi
-from infra.local.functions_app import ROOT, function_names
+from infra.service.app import ROOT, function_names
 from lib.errors import Refusal
 from lib.web.operation import Operation, Who
 
