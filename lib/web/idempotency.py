@@ -81,7 +81,9 @@ class IdempotentAnswers:
         with self._database.transaction() as tx:
             held_until = tx.scalar(claim)
             if held_until is None:
-                kept = tx.execute(keys.select().where(mine)).one()
+                kept = tx.execute(keys.select().where(mine)).first()
+                if kept is None:
+                    raise UnavailableError("The first request with this key just failed", retry_after=1)
                 if kept.request_hash != request_hash:
                     raise IdempotencyKeyReusedError
                 if kept.status is None:
