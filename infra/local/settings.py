@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from lib.adapters.token_keys import make_key
 
 DEFAULT_PLANS = [
     {
@@ -172,7 +174,7 @@ def _make_secrets() -> dict[str, str]:
     """Fresh values for every field that is kept."""
     return {
         "admin_password": secrets.token_urlsafe(12),
-        "access_token_keys": json.dumps({"keys": [_make_es256_jwk()]}),
+        "access_token_keys": json.dumps({"keys": [make_key()]}),
         "stripe_secret_key": f"sk_test_sandbox_{secrets.token_hex(16)}",
         "stripe_webhook_secret": f"whsec_{secrets.token_hex(24)}",
         "mux_token_id": str(uuid.uuid4()),
@@ -182,23 +184,6 @@ def _make_secrets() -> dict[str, str]:
         "mux_signing_private_key": base64.b64encode(_make_rsa_pem()).decode(),
         "oidc_key_id": secrets.token_hex(20),
         "oidc_private_key": _make_rsa_pem().decode(),
-    }
-
-
-def _make_es256_jwk() -> dict[str, str]:
-    numbers = ec.generate_private_key(ec.SECP256R1()).private_numbers()
-    parts = {"x": numbers.public_numbers.x, "y": numbers.public_numbers.y, "d": numbers.private_value}
-    encoded = {
-        name: base64.urlsafe_b64encode(value.to_bytes(32, "big")).rstrip(b"=").decode()
-        for name, value in parts.items()
-    }
-    return {
-        "kty": "EC",
-        "crv": "P-256",
-        "kid": secrets.token_hex(8),
-        "use": "sig",
-        "alg": "ES256",
-        **encoded,
     }
 
 

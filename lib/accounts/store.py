@@ -52,6 +52,32 @@ def user_by_id(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
     return user
 
 
+def lock_user(tx: Connection, email: str) -> Row[Any] | None:
+    """The user, locked until the transaction ends."""
+    return tx.execute(select(users).where(users.c.email == email).with_for_update()).first()
+
+
+def find_user(tx: Connection, who: str) -> Row[Any] | None:
+    """By id or by email, in whatever case."""
+    try:
+        return tx.execute(select(users).where(users.c.id == uuid.UUID(who))).first()
+    except ValueError:
+        return user_by_email(tx, who.strip().lower())
+
+
+def admins(tx: Connection) -> list[Row[Any]]:
+    """The first ones first."""
+    return list(
+        tx.execute(select(users).where(users.c.role == "admin").order_by(users.c.created_at, users.c.id))
+    )
+
+
+def give_role(tx: Connection, user_id: uuid.UUID, role: str) -> bool:
+    """False where the user had it already."""
+    changed = update(users).where(users.c.id == user_id, users.c.role != role).values(role=role)
+    return tx.execute(changed.returning(users.c.id)).first() is not None
+
+
 def replace_password_hash(tx: Connection, user_id: uuid.UUID, *, old: str, new: str) -> None:
     """Only while it still is the one that was verified: a change in between wins."""
     tx.execute(
@@ -183,6 +209,21 @@ def forgive_attempt(tx: Connection, *, account: str, address: str) -> None:
     tx.execute(delete(attempts).where(attempts.c.key == account))
 
 
-def record(tx: Connection, kind: str, user_id: uuid.UUID, detail: dict[str, Any]) -> None:
-    """A line of the audit log, about the user and by the user."""
-    tx.execute(insert(audit_log).values(kind=kind, user_id=user_id, actor=f"user:{user_id}", detail=detail))
+def record(
+    tx: Connection, kind: str, user_id: uuid.UUID, detail: dict[str, Any], *, actor: str | None = None
+) -> None:
+    """A line of the audit log, about the user and, unless somebody else is named, by the user."""
+    by = actor or f"user:{user_id}"
+    tx.execute(insert(audit_log).values(kind=kind, user_id=user_id, actor=by, detail=detail))
+
+
+def audit_lines(tx: Connection, user_id: uuid.UUID, limit: int) -> list[Row[Any]]:
+    """The last ones about the user, newest first."""
+    return list(
+        tx.execute(
+            select(audit_log)
+            .where(audit_log.c.user_id == user_id)
+            .order_by(audit_log.c.at.desc(), audit_log.c.id.desc())
+            .limit(limit)
+        )
+    )
