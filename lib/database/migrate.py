@@ -4,29 +4,52 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from lib.database.engine import Limits
+from lib.config import DatabaseSettings, Environment
+from lib.database.engine import Database, Limits
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # A statement may move a whole table, and another migrator may be at it.
 PATIENCE = Limits(answer=3600)
 
 
-def configuration(url: str | None = None, limits: Limits = PATIENCE) -> Config:
-    """Alembic's configuration. Without `url` the environment's settings count (see migrations/env.py)."""
+def configuration(
+    url: str | None = None, limits: Limits = PATIENCE, settings: DatabaseSettings | None = None
+) -> Config:
+    """Alembic's configuration. Without url or settings the environment's count (see migrations/env.py)."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes.update(url=url, limits=limits)
+    if url:
+        settings = Environment({"DATABASE_URL": url}).database()
+    config.attributes.update(settings=settings, limits=limits)
     return config
 
 
-def upgrade(url: str | None = None, limits: Limits = PATIENCE) -> None:
+def upgrade(
+    url: str | None = None, limits: Limits = PATIENCE, settings: DatabaseSettings | None = None
+) -> None:
     """Apply what is missing, in one transaction.
 
     Raises:
         UnavailableError: the database cannot be reached, or did not answer within the limits.
     """
-    command.upgrade(configuration(url, limits), "head")
+    command.upgrade(configuration(url, limits, settings), "head")
+
+
+def pending(database: Database) -> list[tuple[str, str]]:
+    """What `upgrade` would apply, in its order: revision and title.
+
+    Raises:
+        CommandError: the database is at a revision that this code does not know, a newer one.
+        UnavailableError: the database cannot be reached.
+    """
+    with database.transaction() as tx:
+        applied = MigrationContext.configure(tx).get_current_heads()
+    scripts = ScriptDirectory.from_config(configuration())
+    missing = scripts.iterate_revisions("head", applied or "base")
+    return [(script.revision, script.doc) for script in reversed(list(missing))]
 
 
 if __name__ == "__main__":

@@ -4,20 +4,15 @@ import os
 
 from alembic import context
 
-from lib.config import DatabaseSettings, Environment
+from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import metadata
 
 # Two migrators at once (two deployments, two machines) take turns.
 _LOCK = 7_305_811_029
 
-
-def _settings() -> DatabaseSettings:
-    url = context.config.attributes.get("url")
-    return Environment({"DATABASE_URL": url} if url else os.environ).database()
-
-
-database = Database(_settings(), limits=context.config.attributes["limits"])
+settings = context.config.attributes["settings"] or Environment(os.environ).database()
+database = Database(settings, limits=context.config.attributes["limits"])
 try:
     with database.transaction() as connection:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
