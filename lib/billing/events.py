@@ -5,12 +5,13 @@ Both forms of event are read: snapshots (`object: event`) and thin ones (`v2.cor
 
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from lib.billing import store
 from lib.database.engine import Database
-from lib.errors import InvalidSignatureError, MalformedRequestError, UnavailableError
+from lib.errors import InvalidSignatureError, MalformedRequestError, NotFoundError, UnavailableError
 from lib.web import log
 from lib.web.operation import Answer, Call, Operation, Who
 from lib.web.ports import Clock, Task, Tasks
@@ -20,6 +21,7 @@ STRIPE_EVENT = "stripe-event"
 # A task that was not done in this time is taken to be lost.
 LEFT_AFTER = timedelta(seconds=30)
 LEFT_AT_ONCE = 500
+REPLAYED_AT_ONCE = 100
 
 # What can change who may watch. Others are kept and acknowledged.
 WANTED = frozenset(
@@ -157,3 +159,53 @@ class LeftEvents:
                 break
             taken += 1
         return {"events_left": len(left), "events_enqueued": taken}
+
+
+class Replays:
+    """Events enqueued again by an operator's hand: at once, and whatever became of them."""
+
+    def __init__(self, database: Database, tasks: Tasks) -> None:
+        self._database = database
+        self._tasks = tasks
+
+    def one(self, event_id: str, *, actor: str) -> None:
+        """This event, also one that was processed or ignored.
+
+        Raises:
+            NotFoundError: it never came.
+            UnavailableError: the queue is out of reach; reconcile finds the event.
+        """
+        with self._database.transaction() as tx:
+            number = store.reopen_event(tx, event_id)
+            if number is None:
+                raise NotFoundError("There is no such event")
+            store.record(tx, "event_replayed", None, actor, {"event_id": event_id})
+        self._enqueue(event_id, number)
+
+    def waiting(self) -> int:
+        """How many there are that `all_waiting` would take."""
+        with self._database.transaction() as tx:
+            return store.waiting_events(tx)[0]
+
+    def all_waiting(self, *, actor: str) -> Iterator[str]:
+        """Every event that waits now, in batches; yields the id of each that the queue has taken.
+
+        Raises:
+            UnavailableError: the queue is out of reach; reconcile finds those that remain.
+        """
+        with self._database.transaction() as tx:
+            number, began = store.waiting_events(tx)
+            if number:
+                store.record(tx, "events_replayed", None, actor, {"waiting": number})
+        while True:
+            with self._database.transaction() as tx:
+                taken = store.take_waiting_events(tx, before=began, limit=REPLAYED_AT_ONCE)
+            if not taken:
+                return
+            for event_id, enqueues in taken:
+                self._enqueue(event_id, enqueues)
+                yield event_id
+
+    def _enqueue(self, event_id: str, number: int) -> None:
+        if not enqueue_event(self._tasks, event_id, number):
+            raise UnavailableError("The task queue is out of reach; reconcile goes on from here")

@@ -2,10 +2,10 @@
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.billing.entitlement import Entitlement
@@ -205,8 +205,8 @@ def keep_entitlement(tx: Connection, user_id: uuid.UUID, found: Entitlement, *, 
     return True
 
 
-def record(tx: Connection, kind: str, user_id: uuid.UUID, actor: str, detail: dict[str, Any]) -> None:
-    """A line of the audit log."""
+def record(tx: Connection, kind: str, user_id: uuid.UUID | None, actor: str, detail: dict[str, Any]) -> None:
+    """A line of the audit log, about this user or about nobody in particular."""
     tx.execute(insert(audit_log).values(kind=kind, user_id=user_id, actor=actor, detail=detail))
 
 
@@ -278,12 +278,22 @@ def take_left_events(tx: Connection, *, older: timedelta, limit: int) -> list[tu
 
     Rows another reconcile or a running task holds are left to it.
     """
+    return _take(
+        tx,
+        inbox.c.enqueued_at < func.now() - older * func.power(2, func.least(inbox.c.enqueues - 1, 6)),
+        limit,
+    )
+
+
+def take_waiting_events(tx: Connection, *, before: datetime, limit: int) -> list[tuple[str, int]]:
+    """As `take_left_events`, but all whose last task was made before this moment."""
+    return _take(tx, inbox.c.enqueued_at < before, limit)
+
+
+def _take(tx: Connection, chosen: ColumnElement[bool], limit: int) -> list[tuple[str, int]]:
     left = (
         select(inbox.c.event_id)
-        .where(
-            inbox.c.state == "received",
-            inbox.c.enqueued_at < func.now() - older * func.power(2, func.least(inbox.c.enqueues - 1, 6)),
-        )
+        .where(inbox.c.state == "received", chosen)
         .order_by(inbox.c.enqueued_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -295,3 +305,32 @@ def take_left_events(tx: Connection, *, older: timedelta, limit: int) -> list[tu
         .returning(inbox.c.event_id, inbox.c.enqueues)
     )
     return [(row.event_id, row.enqueues) for row in rows]
+
+
+def waiting_events(tx: Connection) -> tuple[int, datetime]:
+    """How many events wait for their task to be done, and the time."""
+    waiting = select(func.count()).select_from(inbox).where(inbox.c.state == "received")
+    number, now = tx.execute(select(waiting.scalar_subquery(), func.clock_timestamp())).one()
+    return number, now
+
+
+def events(tx: Connection, *, state: str | None, limit: int) -> list[Row[Any]]:
+    """Of this state, or of any; newest first."""
+    found = select(inbox) if state is None else select(inbox).where(inbox.c.state == state)
+    newest = (inbox.c.received_at.desc(), inbox.c.event_id)
+    return list(tx.execute(found.order_by(*newest).limit(limit)))
+
+
+def find_event(tx: Connection, event_id: str) -> Row[Any] | None:
+    return tx.execute(select(inbox).where(inbox.c.event_id == event_id)).first()
+
+
+def reopen_event(tx: Connection, event_id: str) -> int | None:
+    """The event waits again, whatever became of it; its next enqueue number. None where there is no such."""
+    reopened = (
+        update(inbox)
+        .where(inbox.c.event_id == event_id)
+        .values(state="received", processed_at=None, enqueues=inbox.c.enqueues + 1, enqueued_at=func.now())
+    )
+    row = tx.execute(reopened.returning(inbox.c.enqueues)).first()
+    return row.enqueues if row else None
