@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format openapi erd lock function clean
+.PHONY: help run test check format openapi erd lock function ops clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ function: $(VENV)/.local ## one function alone with the settings of `make run`: 
 	@test -f .local/functions.env || { echo "start \`make run\` once first: it makes the settings"; exit 1; }
 	@test -n "$(NAME)" || { echo "which one? make function NAME=login"; exit 1; }
 	@set -a; . .local/functions.env; set +a; exec functions-framework --target "$(NAME)" --port "$${PORT:-8080}"
+
+ops: $(VENV)/.local ## the operator's command line: make ops ARGS="admin list" (docs/operations.md)
+	@python -m infra.cli $(ARGS)
 
 clean: ## forget the local data (.local)
 	@# Where PostgreSQL could not run in place, its data lie elsewhere: see infra/local/postgres.py.

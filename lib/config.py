@@ -194,7 +194,8 @@ class Environment:
             project=self._optional("GOOGLE_CLOUD_PROJECT"),
         )
 
-    def tokens(self) -> TokenSettings:
+    def token_keys(self) -> tuple[dict[str, Any], ...]:
+        """The keys of the JWK set, the one that signs first."""
         keys = self._json("ACCESS_TOKEN_KEYS", 'a JWK set {"keys":[…]} of private ES256 keys')
         found = keys.get("keys") if isinstance(keys, dict) else None
         if not isinstance(found, list) or not found:
@@ -206,8 +207,11 @@ class Environment:
                 raise ConfigError("ACCESS_TOKEN_KEYS should hold private keys with kid, x, y and d")
         if len({key["kid"] for key in found}) != len(found):
             raise ConfigError("ACCESS_TOKEN_KEYS should hold every kid once")
+        return tuple(found)
+
+    def tokens(self) -> TokenSettings:
         return TokenSettings(
-            keys=tuple(found),
+            keys=self.token_keys(),
             issuer=self._required("TOKEN_ISSUER", "the iss of access tokens, e.g. https://api.example.com"),
             audience=self._required("TOKEN_AUDIENCE", "the aud of access tokens, e.g. streamly"),
             access_seconds=self._integer("ACCESS_TOKEN_SECONDS", 900, 30, 86400),

@@ -1,41 +1,15 @@
 """`python -m infra.local` (what `make run` runs): Streamly on http://localhost:$PORT until Ctrl-C."""
 
 import os
-import shlex
 import signal
 import sys
 import threading
 from pathlib import Path
 from types import FrameType
 
+from infra.env_file import read_env_file
 from infra.local.processes import AlreadyRunningError
 from infra.local.supervisor import ADMIN_EMAIL, REPOSITORY, Stack, StartError, StoppedError
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """The settings in a file of `NAME=value` lines; none if there is no such file.
-
-    Understood: comments, `export`, quotes as a shell's. Not: values over several lines, `$NAME`.
-
-    Raises:
-        StartError: A line is not of this form.
-    """
-    if not path.exists():
-        return {}
-    settings = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        text = line.strip().removeprefix("export ")
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.partition("=")
-        try:
-            words = shlex.split(value, comments=True)
-        except ValueError:
-            words = ["", ""]
-        if not equals or not name.strip().isidentifier() or len(words) > 1:
-            raise StartError(f"{path.name}, line {number}: should be NAME=value (with spaces: NAME='value')")
-        settings[name.strip()] = words[0] if words else ""
-    return settings
 
 
 def banner(stack: Stack) -> str:

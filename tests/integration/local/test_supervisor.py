@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.local.__main__ import read_env_file
+from infra.env_file import EnvFileError, read_env_file
 from infra.local.processes import free_port
 from infra.local.supervisor import REPOSITORY, StartError
 from tests.integration.local.serving import eventually, is_running
@@ -191,7 +191,7 @@ def test_the_env_file_is_read_like_a_shell_would(tmp_path: Path) -> None:
     assert read_env_file(tmp_path / "none") == {}
     for wrong in ("A=two words", "no equals", "A='open"):
         path.write_text(f"OK=1\n{wrong}\n")
-        with pytest.raises(StartError, match=r"\.env, line 2"):
+        with pytest.raises(EnvFileError, match=r"\.env, line 2"):
             read_env_file(path)
 
 

@@ -1,0 +1,131 @@
+"""account: what one person has, and making it true again."""
+
+from typing import Any
+
+import click
+from sqlalchemy import Connection, Row
+
+from infra.cli.operator import Operator
+from infra.cli.output import dry_run_option, json_option, log_aside, operator, show, table
+from lib.accounts import store as accounts
+from lib.adapters.stripe_payments import StripePayments
+from lib.billing import store as billing
+from lib.billing.membership import AccountMembership
+from lib.billing.service import Sync
+from lib.errors import NotFoundError
+from lib.web.ports import SystemClock
+
+SUBSCRIPTION = (
+    "stripe_id",
+    "plan",
+    "status",
+    "current_period_end",
+    "cancel_at_period_end",
+    "paused",
+    "payment_missed_at",
+    "synced_at",
+)
+
+
+@click.group()
+def account() -> None:
+    """What one person has. WHO is an email or a user's id."""
+
+
+@account.command("show")
+@click.argument("who")
+@click.option(
+    "--lines", type=click.IntRange(0, 1000), default=10, show_default=True, help="Of the audit log."
+)
+@json_option
+@operator
+def show_(on: Operator, who: str, *, lines: int, as_json: bool) -> None:
+    """Entitlement, subscriptions, and the last lines of the audit log about them."""
+    membership = AccountMembership(SystemClock(), on.settings.plans())
+    with on.database.transaction() as tx:
+        user = _find(tx, who)
+        _, entitlement = membership.of(tx, user.id, user.role)
+        customer = billing.customer_of(tx, user.id)
+        subscriptions = billing.subscriptions_of(tx, user.id)
+        audit = accounts.audit_lines(tx, user.id, lines)
+    result = {
+        "user": {
+            "id": user.id,
+            "email": user.email,
+            "name": user.name,
+            "role": user.role,
+            "created_at": user.created_at,
+        },
+        "stripe_customer_id": customer,
+        "entitlement": entitlement,
+        "subscriptions": [{name: getattr(row, name) for name in SUBSCRIPTION} for row in subscriptions],
+        "audit": [
+            {"at": row.at, "kind": row.kind, "actor": row.actor, "detail": row.detail} for row in audit
+        ],
+    }
+    about = [
+        ("user", f"{user.email} {user.id} {user.role}"),
+        ("customer", customer),
+        ("access", _access(entitlement)),
+    ]
+    paid = [
+        (
+            "subscription",
+            f"{row.stripe_id} {row.plan or 'no plan of ours'}, {row.status}, {row.current_period_end:%F}",
+        )
+        for row in subscriptions
+    ]
+    said = [(row.at, f"{row.kind} by {row.actor} {row.detail or ''}") for row in audit]
+    show(result, table([*about, *paid, *said]), as_json=as_json)
+
+
+@account.command()
+@click.argument("who")
+@dry_run_option
+@json_option
+@operator
+def sync(on: Operator, who: str, *, dry_run: bool, as_json: bool) -> None:
+    """Ask Stripe what WHO pays for, and write it down, as an event would.
+
+    With --dry-run Stripe is asked too, and what would be written is shown and taken back.
+    """
+    clock, plans = SystemClock(), on.settings.plans()
+    membership = AccountMembership(clock, plans)
+    payments = StripePayments(on.settings.stripe(), on.settings.app_url())
+    syncing = Sync(payments, plans, on.settings.access(), clock)
+    with log_aside(), on.database.transaction(slow=True) as tx:
+        user = _find(tx, who)
+        customer = billing.customer_of(tx, user.id)
+        _, before = membership.of(tx, user.id, user.role)
+        syncing.account(tx, user.id, actor=on.actor)
+        subscription, after = membership.of(tx, user.id, user.role)
+        if dry_run:
+            tx.rollback()
+    lines = [f"was  {_access(before)}", f"{'would be' if dry_run else 'is'}  {_access(after)}"]
+    if customer is None:
+        lines.append("This account has never been at Stripe.")
+    show(
+        {
+            "user_id": user.id,
+            "stripe_customer_id": customer,
+            "subscription": subscription,
+            "before": before,
+            "entitlement": after,
+            "changed": before != after,
+            "dry_run": dry_run,
+        },
+        lines,
+        as_json=as_json,
+    )
+
+
+def _find(tx: Connection, who: str) -> Row[Any]:
+    user = accounts.find_user(tx, who)
+    if user is None:
+        raise NotFoundError("There is no such account")
+    return user
+
+
+def _access(entitlement: dict[str, Any]) -> str:
+    until = f" until {entitlement['until']}" if entitlement["until"] else ""
+    return f"level {entitlement['level']}, {entitlement['plan'] or 'no plan'}, {entitlement['reason']}{until}"

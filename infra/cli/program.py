@@ -1,0 +1,55 @@
+"""The program: its groups, and how failures end.
+
+Exit codes: 0 done, 1 failed, 2 called wrongly or without a setting. Results go to standard output, all
+else to standard error.
+"""
+
+from typing import Any
+
+import click
+from alembic.util import CommandError
+
+from infra.cli.account import account
+from infra.cli.admin import admin
+from infra.cli.events import events
+from infra.cli.keys import keys
+from infra.cli.migrate import migrate
+from infra.cli.operator import Operator
+from infra.env_file import EnvFileError
+from lib.billing.ports import CustomerGoneError
+from lib.errors import ConfigError, Refusal
+
+
+class CalledWronglyError(click.ClickException):
+    exit_code = 2
+
+
+class Program(click.Group):
+    """Turns the refusals of the services into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, EnvFileError) as error:
+            raise CalledWronglyError(str(error)) from None
+        except Refusal as refusal:
+            fields = "".join(f"; {error.field}: {error.message}" for error in refusal.errors)
+            raise click.ClickException(refusal.detail + fields) from None
+        except CustomerGoneError:
+            raise click.ClickException(
+                "Stripe does not know this account's customer: is STRIPE_SECRET_KEY another account's?"
+            ) from None
+        except CommandError as error:
+            raise click.ClickException(f"The database is newer than this code: {error}") from None
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def program(ctx: click.Context) -> None:
+    """Operate Streamly: locally while `make run` runs, or in the cloud with its settings in the environment."""
+    ctx.obj = Operator()
+    ctx.call_on_close(ctx.obj.close)
+
+
+for part in (migrate, admin, keys, events, account):
+    program.add_command(part)
