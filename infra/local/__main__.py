@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 from infra.env_file import read_env_file
+from infra.local.gateway import LOOPBACK
 from infra.local.processes import AlreadyRunningError
 from infra.local.supervisor import ADMIN_EMAIL, REPOSITORY, Stack, StartError, StoppedError
 
@@ -53,7 +54,8 @@ def main() -> int:
         if not port.isdecimal() or not 1 <= int(port) <= 65535:
             raise StartError(f"PORT should be a number from 1 to 65535, not {port!r}")
         data_dir = Path(settings.get("STREAMLY_LOCAL_DIR") or REPOSITORY / ".local")
-        stack = Stack(data_dir, int(port), overrides=settings, say=_say)
+        host = settings.get("GATEWAY_HOST") or LOOPBACK
+        stack = Stack(data_dir, int(port), host=host, overrides=settings, say=_say)
         stack.start()
         _say(banner(stack))
         while not ended.wait(1):

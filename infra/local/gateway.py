@@ -26,6 +26,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for by name, GATEWAY_HOST
 PAGES = Path(__file__).with_name("pages")
 PAGE_FILES = {
     b"/": "index.html",
@@ -232,13 +234,16 @@ async def _send_whole(send: Send, status: int, headers: Headers, body: bytes) ->
     await send({"type": "http.response.body", "body": body})
 
 
-def loopback_sockets(port: int) -> list[socket.socket]:
-    """Bound to the port on 127.0.0.1 and, where there is one, ::1: `localhost` may mean either.
+def gateway_sockets(host: str, port: int) -> list[socket.socket]:
+    """Bound to the port on `host` and, where there is one, ::1: `localhost` may mean either.
+
+    Args:
+        host: 127.0.0.1, or 0.0.0.0 for every address of the machine, which is for containers.
 
     Raises:
         OSError: The port is taken on one of them.
     """
-    sockets = [_listen(socket.AF_INET, "127.0.0.1", port)]
+    sockets = [_listen(socket.AF_INET, host, port)]
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -266,15 +271,16 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
 
 
 def main() -> None:
-    """`python -m infra.local.gateway --port P --functions-port F --sandbox-port S`."""
+    """`python -m infra.local.gateway --host H --port P --functions-port F --sandbox-port S`."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default=LOOPBACK)
     for name in ("--port", "--functions-port", "--sandbox-port"):
         parser.add_argument(name, type=int, required=True)
-    ports = parser.parse_args()
+    given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     server = uvicorn.Server(
         uvicorn.Config(
-            Gateway(functions_port=ports.functions_port, sandbox_port=ports.sandbox_port),
+            Gateway(functions_port=given.functions_port, sandbox_port=given.sandbox_port),
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -285,7 +291,7 @@ def main() -> None:
             timeout_graceful_shutdown=2,
         )
     )
-    server.run(sockets=loopback_sockets(ports.port))
+    server.run(sockets=gateway_sockets(given.host, given.port))
 
 
 if __name__ == "__main__":

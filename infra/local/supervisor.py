@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from infra.local.children import Child
-from infra.local.gateway import loopback_sockets
+from infra.local.gateway import EVERYWHERE, LOOPBACK, gateway_sockets
 from infra.local.postgres import EmbeddedPostgres, PostgresError
 from infra.local.processes import FolderLock, free_port
 from infra.local.seed import is_loaded
@@ -55,6 +55,7 @@ class Stack:
         data_dir: Path,
         port: int,
         *,
+        host: str = LOOPBACK,
         overrides: Mapping[str, str] | None = None,
         durable: bool = True,
         film: bool = True,
@@ -63,6 +64,7 @@ class Stack:
         """Args:
         data_dir: Where everything is kept; no two stacks may share one.
         port: The gateway's, on localhost.
+        host: Where the gateway listens: 127.0.0.1, or 0.0.0.0 in a container.
         overrides: Settings that win over the local ones, such as the caller's environment;
             `DATABASE_URL` among them means a database of one's own, `ADMIN_PASSWORD` the demo admin's.
         durable: See `EmbeddedPostgres`.
@@ -70,6 +72,7 @@ class Stack:
         say: Takes each line for the console.
         """
         self.data_dir = data_dir.resolve()
+        self.host = host
         self.port = port
         self.base_url = f"http://localhost:{port}"
         self.settings: LocalSettings
@@ -171,8 +174,10 @@ class Stack:
         self._watcher.start()
 
     def _check_port(self) -> None:
+        if self.host not in {LOOPBACK, EVERYWHERE}:
+            raise StartError(f"GATEWAY_HOST should be {LOOPBACK} or {EVERYWHERE}, not {self.host!r}")
         try:
-            sockets = loopback_sockets(self.port)
+            sockets = gateway_sockets(self.host, self.port)
         except OSError as error:
             why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
             raise StartError(f"port {self.port} {why}; choose another: make run PORT=8001") from None
@@ -224,7 +229,7 @@ class Stack:
         self._add_child(
             "gateway",
             [
-                *(*python, "infra.local.gateway", "--port", str(self.port)),
+                *(*python, "infra.local.gateway", "--host", self.host, "--port", str(self.port)),
                 *("--functions-port", str(functions_port), "--sandbox-port", str(sandbox_port)),
             ],
             {},
