@@ -34,13 +34,21 @@ class Program(click.Group):
             raise CalledWronglyError(str(error)) from None
         except Refusal as refusal:
             fields = "".join(f"; {error.field}: {error.message}" for error in refusal.errors)
-            raise click.ClickException(refusal.detail + fields) from None
+            raise click.ClickException(refusal.detail + fields + _cause(refusal)) from None
         except CustomerGoneError:
             raise click.ClickException(
                 "Stripe does not know this account's customer: is STRIPE_SECRET_KEY another account's?"
             ) from None
         except CommandError as error:
             raise click.ClickException(f"The database is newer than this code: {error}") from None
+
+
+def _cause(error: BaseException) -> str:
+    """What lies at the bottom of it, by its type alone: a driver's or a vendor's text may hold secrets."""
+    found = error
+    while found.__cause__ is not None:
+        found = found.__cause__
+    return "" if found is error else f" ({type(found).__name__})"
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})

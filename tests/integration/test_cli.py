@@ -17,7 +17,7 @@ from sqlalchemy import insert, select, update
 from infra.cli.program import program
 from infra.local.postgres import EmbeddedPostgres
 from infra.local.sandbox.state import State
-from infra.local.supervisor import REPOSITORY, Stack
+from infra.local.supervisor import ADMIN_EMAIL, REPOSITORY, Stack
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment
 from lib.database.schema import audit_log, billing_accounts, entitlements, inbox, subscriptions
@@ -90,9 +90,10 @@ def ran(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
 
 def test_without_a_database_the_settings_of_make_run_are_taken(stack: Stack) -> None:
     # PLANS of this shell are ignored: it is all of one installation, or all of the other.
-    done = ran("admin", "list", "--json", STREAMLY_LOCAL_DIR=str(stack.data_dir), PLANS="[]")
+    words = ("account", "show", ADMIN_EMAIL, "--json")
+    done = ran(*words, STREAMLY_LOCAL_DIR=str(stack.data_dir), PLANS="[]")
     assert done.returncode == 0, done.stderr
-    assert "admin@example.com" in [one["email"] for one in json.loads(done.stdout)["admins"]]
+    assert json.loads(done.stdout)["entitlement"]["reason"] == "staff"
 
 
 def test_a_missing_setting_is_named_and_ends_with_2(tmp_path: Path) -> None:
@@ -105,7 +106,14 @@ def test_a_missing_setting_is_named_and_ends_with_2(tmp_path: Path) -> None:
 def test_a_database_out_of_reach_ends_with_1() -> None:
     done = ran("events", "list", DATABASE_URL="postgresql+pg8000://streamly:secret-word@127.0.0.1:1/streamly")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Error: The database cannot be reached\n"
+    assert done.stderr == "Error: The database cannot be reached (ConnectionRefusedError)\n"
+
+
+def test_cloud_sql_without_credentials_says_so() -> None:
+    instance = {"INSTANCE_CONNECTION_NAME": "project:region:streamly", "DB_NAME": "streamly"}
+    done = ran("admin", "list", **instance, DB_USER="you@example.com", NO_GCE_CHECK="true", HOME="/nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: The database cannot be reached (DefaultCredentialsError)\n"
 
 
 def test_an_unknown_command_ends_with_2(cli: CommandLine) -> None:
