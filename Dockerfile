@@ -27,6 +27,7 @@ COPY main.py ./
 COPY lib lib
 COPY functions functions
 COPY infra/*.py infra/
+COPY infra/cli infra/cli
 COPY infra/service infra/service
 
 FROM base AS local
