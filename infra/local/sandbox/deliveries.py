@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -141,10 +142,11 @@ class Deliveries:
                 while True:
                     changed = self._changed
                     pause = self._start_due(client)
-                    try:
-                        await asyncio.wait_for(changed.wait(), pause)
-                    except TimeoutError:
-                        continue
+                    # Not wait_for: before Python 3.12 it may swallow a cancellation that comes together
+                    # with what it waits for, and then nobody could end this.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await changed.wait()
             finally:
                 sending = list(self._sending.values())
                 for task in sending:

@@ -98,7 +98,8 @@ class Sandbox:
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the server does not end"
         self.state.close()
 
     def price(self, key: str = "basic_monthly") -> str:
