@@ -211,7 +211,8 @@ class Stack:
             "--bind",
             f"127.0.0.1:{functions_port}",
         ]
-        server += ["--worker-class", "gthread", "--workers", "1", "--threads", "8"]
+        # Loaded before the fork, so that a wrong setting ends it with its line instead of one worker after another.
+        server += ["--preload", "--worker-class", "gthread", "--workers", "1", "--threads", "8"]
         # Longer than the gateway keeps an idle connection, which is how none is closed while being used.
         server += [
             "--keep-alive",

@@ -16,7 +16,7 @@ import pytest
 
 from infra.env_file import EnvFileError, read_env_file
 from infra.local.processes import free_port
-from infra.local.supervisor import REPOSITORY, StartError
+from infra.local.supervisor import REPOSITORY
 from tests.integration.local.serving import eventually, is_running
 
 START_PATIENCE = 90.0
@@ -172,6 +172,16 @@ def test_a_taken_port_is_refused_in_a_line(lasting: Machine, tmp_path: Path) -> 
 def test_a_port_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:
     second = refused({"PORT": "http", "STREAMLY_LOCAL_DIR": str(tmp_path / "other")})
     assert second == "streamly: PORT should be a number from 1 to 65535, not 'http'\n"
+
+
+def test_a_setting_that_a_function_refuses_ends_it_with_that_line(lasting: Machine, tmp_path: Path) -> None:
+    """Over the other's database, which is quicker than one of its own."""
+    sourced = (lasting.data_dir / "functions.env").read_text()
+    (database_url,) = re.findall(r"^DATABASE_URL=(.*)$", sourced, re.MULTILINE)
+    settings = {"DATABASE_URL": database_url, "PORT": str(free_port()), "PASSWORD_MIN_LENGTH": "x"}
+    second = refused({**settings, "STREAMLY_LOCAL_DIR": str(tmp_path / "other")})
+    (last,) = second.splitlines()[1:]
+    assert last == "streamly: login cannot start: PASSWORD_MIN_LENGTH should be a whole number from 4 to 128"
 
 
 def test_the_settings_of_the_functions_can_be_sourced(lasting: Machine) -> None:
