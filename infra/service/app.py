@@ -45,18 +45,24 @@ class FunctionsApp:
             environ["PATH_INFO"] = "/" + rest
             found: Iterable[bytes] = app(environ, start_response)
             return found
+        request_id = str(uuid.uuid4())
         if path == HEALTH and environ["REQUEST_METHOD"] == "GET":
-            return _answer(start_response, "200 OK", "application/json", {"status": "ok"})
-        refusal = problem.document(NotFoundError("There is no such function"), str(uuid.uuid4()))
-        return _answer(start_response, "404 Not Found", "application/problem+json", refusal)
+            return _answer(start_response, "200 OK", "application/json", {"status": "ok"}, request_id)
+        refusal = problem.document(NotFoundError("There is no such function"), request_id)
+        return _answer(start_response, "404 Not Found", "application/problem+json", refusal, request_id)
 
 
-def _answer(start_response: Any, status: str, content_type: str, document: object) -> list[bytes]:
+def _answer(
+    start_response: Any, status: str, content_type: str, document: object, request_id: str
+) -> list[bytes]:
+    """With the headers that every answer of a function has."""
     body = json.dumps(document).encode()
     headers = [
         ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Request-Id", request_id),
     ]
     start_response(status, headers)
     return [body]
