@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from infra.local.processes import FolderLock, dying_with_parent, free_port
+from infra.local.processes import FolderLock, dying_with_parent, free_port, processes
 
 NOBODY = 65534
 START_SECONDS = 60  # a crash recovery included
@@ -142,8 +142,8 @@ class EmbeddedPostgres:
         """Deal with what a killed starter left; we hold the lock, so it is nobody else's."""
         pid_file = data / "postmaster.pid"
         deadline = time.monotonic() + LEFTOVER_SECONDS
-        while (pid := _first_line_pid(pid_file)) is not None and _is_alive(pid):
-            if str(data) not in _command_line(pid):
+        while (found := processes().get(pid := _first_line_pid(pid_file) or 0)) is not None:
+            if str(data) not in found.command:
                 # The number has been given to some other process since, which PostgreSQL cannot tell.
                 pid_file.unlink(missing_ok=True)
                 return
@@ -278,21 +278,3 @@ def _first_line_pid(path: Path) -> int | None:
         return abs(int(path.read_text().splitlines()[0]))
     except (FileNotFoundError, IndexError, ValueError):
         return None
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _command_line(pid: int) -> str:
-    """The command a process was started with; empty once it has ended."""
-    listed = subprocess.run(
-        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, check=False, timeout=10
-    )
-    return listed.stdout.decode(errors="replace")

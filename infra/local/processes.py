@@ -5,12 +5,54 @@ import os
 import random
 import shutil
 import socket
+import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 # Below what Linux (32768) and macOS (49152) hand out to outgoing connections, so that a server
 # started again finds its port still free.
 _PORTS = range(20_000, 32_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What runs: its parent and the command it was started with, words joined by spaces."""
+
+    parent: int
+    command: str
+
+
+def processes() -> dict[int, Process]:
+    """Everything that runs on this machine, by pid; without what ended and waits to be collected.
+
+    Linux tells it in /proc, so that a bare machine needs no `ps`; others have one.
+    """
+    if not Path("/proc/self/stat").exists():
+        listed = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,command="],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+        rows = [line.split(None, 3) for line in listed.stdout.splitlines()]
+        return {
+            int(row[0]): Process(int(row[1]), row[3]) for row in rows if len(row) == 4 and row[2][0] != "Z"
+        }
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        # It may end while it is looked at.
+        with suppress(OSError):
+            # After the name, which may hold anything and stands in brackets: state, parent, …
+            state, parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if state not in ("Z", "X"):
+                found[int(folder.name)] = Process(int(parent), " ".join(words).strip())
+    return found
 
 
 class AlreadyRunningError(RuntimeError):

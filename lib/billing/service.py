@@ -44,8 +44,8 @@ class Sync:
         """Fetch and write, inside the caller's transaction.
 
         Raises:
-            UnavailableError: the provider is out of reach; nothing is written then.
-            CustomerGoneError: the provider never knew the customer; nothing is written then.
+            UnavailableError: the provider is out of reach, or never knew the customer, as with a key of
+                another account; nothing is written then.
         """
         row = store.lock_account(tx, user_id)
         if row.stripe_customer_id is None:
@@ -55,7 +55,15 @@ class Sync:
         waiting = store.open_checkout(tx, user_id)
         if waiting is not None:
             self._settle(tx, self._payments.checkout(waiting.stripe_session_id))
-        customer = self._payments.customer(row.stripe_customer_id)
+        try:
+            customer = self._payments.customer(row.stripe_customer_id)
+        except CustomerGoneError as error:
+            log.line(
+                "ERROR",
+                "the provider does not know a customer of ours: is the key another account's?",
+                {"user_id": user_id},
+            )
+            raise UnavailableError("The payment provider does not know this customer") from error
         for subscription in customer.subscriptions:
             if subscription.status not in KNOWN_STATUSES:
                 log.line(

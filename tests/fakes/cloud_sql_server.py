@@ -92,7 +92,8 @@ class CloudSqlServer:
 
     async def _hang_up(self) -> None:
         for writer in self._writers:
-            writer.transport.abort()
+            if not writer.is_closing():
+                writer.transport.abort()
         self._writers.clear()
 
     async def _close(self) -> None:

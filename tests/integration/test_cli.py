@@ -321,15 +321,15 @@ def state_of(make: Factory, event_id: str) -> str:
         return str(tx.scalar(select(inbox.c.state).where(inbox.c.event_id == event_id)))
 
 
-def under_way(make: Factory) -> bool:
-    """Whether an event is on its way from Stripe, or waits to be processed."""
+def under_way(make: Factory, customer: str) -> bool:
+    """Whether an event is on its way from Stripe, or one of this customer waits to be processed."""
     sandbox = State(make.stack.data_dir / "sandbox.sqlite")
     try:
         if any(delivery["status"] == "pending" for delivery in sandbox.all("delivery")):
             return True
     finally:
         sandbox.close()
-    waits = select(inbox.c.event_id).where(inbox.c.state == "received")
+    waits = select(inbox.c.event_id).where(inbox.c.state == "received", inbox.c.customer_id == customer)
     with make.database.transaction() as tx:
         return tx.execute(waits).first() is not None
 
@@ -337,15 +337,18 @@ def under_way(make: Factory) -> bool:
 def forgotten(make: Factory) -> tuple[Any, str]:
     """A subscriber whose rows say that nothing was paid, as if no event had ever been processed; customer."""
     person = make.subscriber()
+    with make.database.transaction() as tx:
+        customer = str(
+            tx.scalar(
+                select(billing_accounts.c.stripe_customer_id).where(billing_accounts.c.user_id == person.id)
+            )
+        )
     # Paying makes several events, and each of them would mend what is broken here.
-    wait_for(lambda: not under_way(make))
+    wait_for(lambda: not under_way(make, customer))
     with make.database.transaction() as tx:
         tx.execute(entitlements.delete().where(entitlements.c.user_id == person.id))
         tx.execute(subscriptions.delete().where(subscriptions.c.user_id == person.id))
-        customer = tx.scalar(
-            select(billing_accounts.c.stripe_customer_id).where(billing_accounts.c.user_id == person.id)
-        )
-    return person, str(customer)
+    return person, customer
 
 
 def test_a_left_event_that_is_replayed_brings_access(cli: CommandLine, make: Factory) -> None:

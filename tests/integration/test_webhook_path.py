@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from lib.billing.ports import Customer, CustomerGoneError
+from lib.billing.ports import Customer
 from lib.database.engine import Database
 from lib.database.schema import audit_log, entitlements, inbox, subscriptions
 from lib.errors import (
@@ -441,7 +441,7 @@ def test_a_customer_of_another_account_takes_nothing_away(billing: Billing) -> N
     billing.deliver(payload)
     fake(billing).customers.clear()
     task = dict(billing.fake_tasks.queued[0].body)
-    with pytest.raises(CustomerGoneError):
+    with pytest.raises(UnavailableError):
         billing.events.process(task)
     assert billing.entitlement(user)["active"] is True
     assert row(billing, payload).state == "received"

@@ -1,12 +1,13 @@
 """Servers to test against, and patience: what the tests of the local machine share."""
 
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+
+from infra.local.processes import processes
 
 PATIENCE = 20.0
 
@@ -22,10 +23,7 @@ def eventually(holds: Callable[[], Any], what: str, patience: float = PATIENCE) 
 
 def is_running(pid: int) -> bool:
     """Whether a process is there and more than an entry its parent has not collected yet."""
-    listed = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return bool(listed.stdout.strip()) and not listed.stdout.strip().startswith("Z")
+    return pid in processes()
 
 
 class Servers:

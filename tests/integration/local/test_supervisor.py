@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from infra.env_file import EnvFileError, read_env_file
-from infra.local.processes import free_port
+from infra.local.processes import free_port, processes
 from infra.local.supervisor import REPOSITORY
 from tests.integration.local.serving import eventually, is_running
 
@@ -54,14 +54,11 @@ class Machine:
 
     def descendants(self) -> dict[int, str]:
         """Every process below the command: pid to command line."""
-        listed = subprocess.run(
-            ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True
-        )
-        rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+        running = processes()
         found: dict[int, str] = {}
         parents = {self.process.pid}
         while parents:
-            level = {int(row[0]): row[2] for row in rows if int(row[1]) in parents}
+            level = {pid: process.command for pid, process in running.items() if process.parent in parents}
             found |= level
             parents = set(level)
         return found
