@@ -9,12 +9,12 @@ from lib.accounts.store import StoredSessions
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.billing.membership import AccountMembership
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
-database = Database(env.database())
+database = open_database(env.database())
 overviews = Overviews(database, AccountMembership(SystemClock(), env.plans()))
 account = serve(
     [(endpoints.ACCOUNT, partial(endpoints.account, overviews))],

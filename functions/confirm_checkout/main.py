@@ -10,12 +10,12 @@ from lib.billing import endpoints
 from lib.billing.membership import AccountMembership
 from lib.billing.service import Confirmations, Sync
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env, clock = Environment(os.environ), SystemClock()
-database, plans = Database(env.database()), env.plans()
+database, plans = open_database(env.database()), env.plans()
 sync = Sync(StripePayments(env.stripe(), env.app_url()), plans, env.access(), clock)
 confirmations = Confirmations(database, sync, AccountMembership(clock, plans))
 confirm_checkout = serve(

@@ -9,13 +9,13 @@ from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
 from lib.billing.service import Checkouts, Sync
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web.function import serve
 from lib.web.idempotency import IdempotentAnswers
 from lib.web.ports import SystemClock
 
 env, clock = Environment(os.environ), SystemClock()
-database, plans = Database(env.database()), env.plans()
+database, plans = open_database(env.database()), env.plans()
 payments = StripePayments(env.stripe(), env.app_url())
 sync = Sync(payments, plans, env.access(), clock)
 checkouts = Checkouts(database, payments, sync, plans, clock)

@@ -9,11 +9,11 @@ from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
 from lib.billing.service import Portal
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web.function import serve
 
 env = Environment(os.environ)
-database = Database(env.database())
+database = open_database(env.database())
 portal = Portal(database, StripePayments(env.stripe(), env.app_url()))
 create_portal = serve(
     [(endpoints.CREATE_PORTAL, partial(endpoints.create_portal, portal))],

@@ -6,14 +6,14 @@ from functools import partial
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.playback_signers import MuxSigner
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.video import playback
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
 signers = {"mux": MuxSigner(env.mux_signing())}
-sessions = playback.Playback(Database(env.database()), signers, SystemClock(), env.playback())
+sessions = playback.Playback(open_database(env.database()), signers, SystemClock(), env.playback())
 get_playback = serve(
     [(playback.GET_PLAYBACK, partial(playback.get_playback, sessions))],
     env.web(),

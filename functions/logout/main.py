@@ -8,11 +8,11 @@ from lib.accounts.service import Logouts
 from lib.accounts.store import StoredSessions
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web.function import serve
 
 env = Environment(os.environ)
-database = Database(env.database())
+database = open_database(env.database())
 logout = serve(
     [(endpoints.LOGOUT, partial(endpoints.logout, Logouts(database)))],
     env.web(),

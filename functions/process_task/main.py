@@ -8,7 +8,7 @@ from lib.adapters.stripe_payments import StripePayments
 from lib.billing.events import STRIPE_EVENT
 from lib.billing.service import StripeEvents, Sync
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web import tasks
 from lib.web.function import serve
 from lib.web.ports import SystemClock
@@ -16,7 +16,7 @@ from lib.web.ports import SystemClock
 env = Environment(os.environ)
 payments = StripePayments(env.stripe(), env.app_url())
 sync = Sync(payments, env.plans(), env.access(), SystemClock())
-kinds = {STRIPE_EVENT: StripeEvents(Database(env.database()), payments, sync).process}
+kinds = {STRIPE_EVENT: StripeEvents(open_database(env.database()), payments, sync).process}
 process_task = serve(
     [(tasks.PROCESS_TASK, partial(tasks.process_task, kinds))],
     env.web(),

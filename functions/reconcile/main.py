@@ -7,13 +7,13 @@ from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.task_queue import task_queue
 from lib.billing.events import LeftEvents
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.database.retention import Retention
 from lib.web import tasks
 from lib.web.function import serve
 
 env = Environment(os.environ)
-database = Database(env.database())
+database = open_database(env.database())
 parts = {
     "billing": LeftEvents(database, task_queue(env.tasks())).reconcile,
     "retention": Retention(database).purge,

@@ -7,10 +7,10 @@ from lib.accounts import endpoints
 from lib.accounts.refreshing import Refreshing
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
-refreshing = Refreshing(Database(env.database()), JwtTokens(env.tokens()), SystemClock(), env.accounts())
+refreshing = Refreshing(open_database(env.database()), JwtTokens(env.tokens()), SystemClock(), env.accounts())
 refresh = serve([(endpoints.REFRESH, partial(endpoints.refresh, refreshing))], env.web())

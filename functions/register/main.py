@@ -8,14 +8,14 @@ from lib.accounts.service import Accounts
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
 settings = env.accounts()
 accounts = Accounts(
-    Database(env.database()),
+    open_database(env.database()),
     Argon2Hasher(settings.hashing_slots),
     JwtTokens(env.tokens()),
     SystemClock(),

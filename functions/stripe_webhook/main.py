@@ -6,13 +6,13 @@ from functools import partial
 from lib.adapters.task_queue import task_queue
 from lib.billing import events
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.web.function import WEBHOOK_BODY_BYTES, serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
 inbox = events.StripeInbox(
-    Database(env.database()), task_queue(env.tasks()), SystemClock(), env.stripe_webhook_secrets()
+    open_database(env.database()), task_queue(env.tasks()), SystemClock(), env.stripe_webhook_secrets()
 )
 stripe_webhook = serve(
     [(events.STRIPE_WEBHOOK, partial(events.stripe_webhook, inbox))],

@@ -7,13 +7,13 @@ from lib.accounts.store import StoredSessions
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.mux_videos import MuxVideos
 from lib.config import Environment
-from lib.database.engine import Database
+from lib.database.engine import open_database
 from lib.video import uploads
 from lib.web.function import serve
 from lib.web.idempotency import IdempotentAnswers
 
 env = Environment(os.environ)
-database = Database(env.database())
+database = open_database(env.database())
 places = uploads.Uploads(database, {"mux": MuxVideos(env.mux(), env.app_url())}, env.video_provider())
 upload_asset = serve(
     [(uploads.UPLOAD_ASSET, partial(uploads.upload_asset, places))],

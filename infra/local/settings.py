@@ -144,6 +144,8 @@ class LocalSettings:
         dispatcher = {"DISPATCHER_URL": f"{self.base_url}/sandbox/tasks"}
         everywhere = {
             "DATABASE_URL": database_url,
+            # One process serves every function with eight threads, from one pool.
+            "DB_POOL_SIZE": "10",
             "ACCESS_TOKEN_KEYS": self.access_token_keys,
             "TOKEN_ISSUER": self.base_url,
             "TOKEN_AUDIENCE": "streamly",

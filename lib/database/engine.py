@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pg8000.dbapi
@@ -135,6 +136,12 @@ class Database:
     def dispose(self) -> None:
         """Close the pooled connections."""
         self._engine.dispose()
+
+
+@cache
+def open_database(settings: DatabaseSettings) -> Database:
+    """The process's one way to this database: functions that share a process share its pool."""
+    return Database(settings)
 
 
 # lock not available, query canceled (timeouts), shutdowns, too many connections, deadlock
