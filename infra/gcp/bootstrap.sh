@@ -13,6 +13,11 @@ if ! gcloud storage buckets describe "$bucket" --project="$project" >/dev/null 2
   gcloud storage buckets create "$bucket" --project="$project" --location="$region" \
     --uniform-bucket-level-access --public-access-prevention
 fi
+# What `make deploy` uploads for the build.
+if ! gcloud storage buckets describe "gs://$project-build" --project="$project" >/dev/null 2>&1; then
+  gcloud storage buckets create "gs://$project-build" --project="$project" --location="$region" \
+    --uniform-bucket-level-access --public-access-prevention
+fi
 # An older state is the way back from a bad apply.
 gcloud storage buckets update "$bucket" --project="$project" --versioning
 

@@ -69,5 +69,5 @@ resource "google_cloud_run_v2_job" "migrate" {
     }
   }
 
-  depends_on = [google_project_iam_member.migrate]
+  depends_on = [google_project_iam_member.migrate, google_service_account_iam_member.deploy_acts_as]
 }

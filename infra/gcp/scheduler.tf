@@ -23,5 +23,5 @@ resource "google_cloud_scheduler_job" "reconcile" {
     }
   }
 
-  depends_on = [data.google_cloud_run_v2_service.machine]
+  depends_on = [data.google_cloud_run_v2_service.machine, google_service_account_iam_member.deploy_acts_as]
 }

@@ -62,6 +62,7 @@ resource "google_cloud_run_v2_service" "api" {
     google_sql_user.workload,
     google_project_iam_member.workload_sql,
     google_secret_manager_secret_iam_member.reader,
+    google_service_account_iam_member.deploy_acts_as,
   ]
 }
 

@@ -185,6 +185,12 @@ variable "region" {
   type        = string
 }
 
+variable "repository" {
+  description = "Cloud Build's resource name of the connected repository; null for no triggers."
+  type        = string
+  default     = null
+}
+
 variable "runbook_url" {
   description = "Where docs/runbook is read, without a slash at the end. Every alert links a page below it."
   type        = string

@@ -428,6 +428,73 @@ MUTATIONS = [
         "[for chart in slice(local.charts, 0, 3) : {",
     ),
     Mutation("the budget is the one that was set", "budget.tf", "tostring(var.budget.amount)", '"100"'),
+    # build.tftest.hcl
+    Mutation(
+        "what a pull request runs may write its log",
+        "build.tf",
+        'role    = "roles/logging.logWriter"',
+        'role    = "roles/editor"',
+    ),
+    Mutation(
+        "a pull request is built by the account that can only log, and is not deployed",
+        "build.tf",
+        'google_service_account.build["check"].id',
+        'google_service_account.build["deploy"].id',
+    ),
+    Mutation(
+        "a stranger's pull request waits for a word from a maintainer",
+        "build.tf",
+        "COMMENTS_ENABLED_FOR_EXTERNAL_CONTRIBUTORS_ONLY",
+        "COMMENTS_DISABLED",
+    ),
+    Mutation(
+        "what is on main, and no other branch, is deployed to the environment",
+        "build.tf",
+        'push {\n      branch = "^main$"',
+        'push {\n      branch = ".*"',
+    ),
+    Mutation(
+        "the build's role does not read a secret's value",
+        "build.tf",
+        '"secretmanager.versions.get",',
+        '"secretmanager.versions.get", "secretmanager.versions.access",',
+    ),
+    Mutation(
+        "in the whole project the build has no role that reads secrets or rows, or acts as any account",
+        "build.tf",
+        '"roles/iam.serviceAccountAdmin",',
+        '"roles/iam.serviceAccountAdmin", "roles/iam.serviceAccountUser",',
+    ),
+    Mutation(
+        "the build deletes neither a database nor a secret",
+        "build.tf",
+        '"cloudsql.instances.create",',
+        '"cloudsql.instances.create", "cloudsql.instances.delete",',
+    ),
+    Mutation(
+        "the build hands out the functions' roles and no others",
+        "build.tf",
+        'deploy_may_grant = ["roles/cloudsql.client",',
+        'deploy_may_grant = ["roles/owner", "roles/cloudsql.client",',
+    ),
+    Mutation(
+        "the build acts as the accounts that it deploys, and as no others",
+        "build.tf",
+        "{ migrate = google_service_account.migrate.name,",
+        '{ self = google_service_account.build["deploy"].name, migrate = google_service_account.migrate.name,',
+    ),
+    Mutation(
+        "the build writes terraform's state, and cannot open its bucket to others",
+        "build.tf",
+        "roles/storage.objectUser",
+        "roles/storage.admin",
+    ),
+    Mutation(
+        "without a repository nothing is built by itself",
+        "build.tf",
+        'resource "google_cloudbuild_trigger" "main" {\n  count = var.repository == null ? 0 : 1',
+        'resource "google_cloudbuild_trigger" "main" {\n  count = 1',
+    ),
     # environments.tftest.hcl
     Mutation(
         "in dev nothing is paid for while nobody calls",
