@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format openapi postman erd lock function ops clean
+.PHONY: help run test check format openapi postman erd lock function ops deploy clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,14 @@ function: $(VENV)/.local ## one function alone with the settings of `make run`: 
 
 ops: $(VENV)/.local ## the operator's command line: make ops ARGS="admin list" (docs/operations.md)
 	@python -m infra.cli $(ARGS)
+
+deploy: ## to Google Cloud: make deploy PROJECT=my-project REGION=europe-west1 ENVIRONMENT=prod (docs/deployment.md)
+	@test -n "$(PROJECT)" && test -n "$(REGION)" && test -n "$(ENVIRONMENT)" \
+		|| { echo "where to? make deploy PROJECT=my-project REGION=europe-west1 ENVIRONMENT=prod"; exit 1; }
+	gcloud builds submit . --project="$(PROJECT)" --region="$(REGION)" --config=cloudbuild.yaml \
+		--ignore-file=.gcloudignore-build --gcs-source-staging-dir="gs://$(PROJECT)-build/source" \
+		--service-account="projects/$(PROJECT)/serviceAccounts/build-deploy@$(PROJECT).iam.gserviceaccount.com" \
+		--substitutions="_DEPLOY=yes,_ENVIRONMENT=$(ENVIRONMENT),_REGION=$(REGION)"
 
 clean: ## forget the local data (.local)
 	@# Where PostgreSQL could not run in place, its data lie elsewhere: see infra/local/postgres.py.
