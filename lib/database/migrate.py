@@ -6,6 +6,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 
 from lib.config import DatabaseSettings, Environment
 from lib.database.engine import Database, Limits
@@ -30,12 +32,21 @@ def configuration(
 def upgrade(
     url: str | None = None, limits: Limits = PATIENCE, settings: DatabaseSettings | None = None
 ) -> None:
-    """Apply what is missing, in one transaction.
+    """Apply what is missing, in one transaction. Nothing, where a newer release has been at the database before.
 
     Raises:
+        CommandError: the database is at a revision that was never one of ours.
         UnavailableError: the database cannot be reached, or did not answer within the limits.
     """
-    command.upgrade(configuration(url, limits, settings), "head")
+    config = configuration(url, limits, settings)
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        # A release that was taken back: the older code runs on the newer schema (docs/deployment.md).
+        head = ScriptDirectory.from_config(config).get_current_head() or ""
+        unknown = error.__cause__.argument if isinstance(error.__cause__, ResolutionError) else ""
+        if not (unknown.isdecimal() and unknown > head):
+            raise
 
 
 def pending(database: Database) -> list[tuple[str, str]]:
