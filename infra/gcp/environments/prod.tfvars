@@ -21,4 +21,4 @@ sizes = {
   stripe-webhook = { min = 1, max = 20 }
 }
 
-queue = { per_second = 40, concurrent = 60 }
+queue = { per_second = 25, concurrent = 60 }
