@@ -3,28 +3,52 @@
 Tests share it and never clean up: each makes people and films of its own (tests/factories.py).
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from infra.local.postgres import EmbeddedPostgres
 from infra.local.processes import free_port
 from infra.local.supervisor import Stack
 from lib.config import Environment
 from lib.database.engine import Database
+from lib.database.migrate import upgrade
 from tests.api import Api
 from tests.factories import Factory
 from tests.javascript import JavaScript
+
+# Not standard output: a test may be looking at its own.
+CONSOLE = logging.getLogger("stack")
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """What `make run` starts, on a free port, its data in a temporary folder."""
     data_dir: Path = tmp_path_factory.mktemp("stack")
-    running = Stack(data_dir, free_port(), durable=False, film=False)
+    running = Stack(data_dir, free_port(), durable=False, film=False, say=CONSOLE.info)
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a database that no running function looks at.
+
+    For services with fakes: the stack's reconcile would take what they leave lying about to Stripe.
+    """
+    with EmbeddedPostgres(tmp_path_factory.mktemp("apart"), durable=False) as url:
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_apart(apart: str) -> Iterator[Database]:
+    opened = Database(Environment({"DATABASE_URL": apart}).database())
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture(scope="session")

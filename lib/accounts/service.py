@@ -175,6 +175,8 @@ class Overviews:
     def of(self, user_id: uuid.UUID) -> Overview:
         """Raises InvalidTokenError when the user is gone."""
         with self._database.transaction() as tx:
+            # Else a sync that commits between two of these could show a new right beside an old bill.
+            store.read_one_snapshot(tx)
             user = store.user_by_id(tx, user_id)
             subscription, entitlement = self._membership.of(tx, user_id, user.role)
             return Overview(user, subscription, entitlement, store.live_sessions(tx, user_id))

@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.database.engine import Database
@@ -38,6 +38,11 @@ def add_user(tx: Connection, *, email: str, name: str | None, password_hash: str
     statement = upsert(users).values(id=uuid.uuid4(), email=email, name=name, password_hash=password_hash)
     statement = statement.on_conflict_do_nothing(index_elements=[users.c.email])
     return tx.execute(statement.returning(*users.c)).first()
+
+
+def read_one_snapshot(tx: Connection) -> None:
+    """From here on the transaction, which must have done nothing yet, sees one moment and changes nothing."""
+    tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 
 def user_by_email(tx: Connection, email: str) -> Row[Any] | None:

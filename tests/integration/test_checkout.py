@@ -208,9 +208,9 @@ def open_page(billing: Billing, user_id: uuid.UUID, plan: str = "basic") -> tupl
 
 
 @pytest.mark.parametrize("plan", ["basic", "premium"])
-def test_paid_but_the_webhook_is_late(database: Database, plan: str) -> None:
+def test_paid_but_the_webhook_is_late(database_apart: Database, plan: str) -> None:
     payments = FakePayments()
-    billing = Billing(database, payments)
+    billing = Billing(database_apart, payments)
     user_id = billing.user()
     session, _ = open_page(billing, user_id)
     payments.pay(session.id)
@@ -218,19 +218,19 @@ def test_paid_but_the_webhook_is_late(database: Database, plan: str) -> None:
         open_page(billing, user_id, plan)
     assert payments.calls.count("open_checkout") == 1
     assert billing.entitlement(user_id)["plan"] == "basic", "what was found is kept, webhook or not"
-    assert rows(database, user_id)[0].state == "complete"
+    assert rows(database_apart, user_id)[0].state == "complete"
 
 
-def test_an_expired_page_is_replaced(database: Database) -> None:
+def test_an_expired_page_is_replaced(database_apart: Database) -> None:
     payments = FakePayments()
-    billing = Billing(database, payments)
+    billing = Billing(database_apart, payments)
     user_id = billing.user()
     first, _ = open_page(billing, user_id)
     payments.expire_checkout(first.id)
     second, new = open_page(billing, user_id)
     assert new
     assert second.id != first.id
-    assert [row.state for row in rows(database, user_id)] == ["expired", "open"]
+    assert [row.state for row in rows(database_apart, user_id)] == ["expired", "open"]
 
 
 class LostAnswer(FakePayments):
@@ -249,45 +249,45 @@ class LostAnswer(FakePayments):
         return made
 
 
-def test_the_answer_is_lost_between_stripe_and_our_commit(database: Database) -> None:
+def test_the_answer_is_lost_between_stripe_and_our_commit(database_apart: Database) -> None:
     payments = LostAnswer()
-    billing = Billing(database, payments)
+    billing = Billing(database_apart, payments)
     user_id = billing.user()
     with pytest.raises(UnavailableError):
         open_page(billing, user_id)
-    assert rows(database, user_id) == []
+    assert rows(database_apart, user_id) == []
     payments.lost = False
     session, new = open_page(billing, user_id)
     assert new
     assert payments.made == [session.id, session.id], "the same page, and the same customer"
-    assert [row.stripe_session_id for row in rows(database, user_id)] == [session.id]
+    assert [row.stripe_session_id for row in rows(database_apart, user_id)] == [session.id]
 
 
-def test_a_wrong_code_costs_no_customer(database: Database) -> None:
+def test_a_wrong_code_costs_no_customer(database_apart: Database) -> None:
     payments = FakePayments()
-    billing = Billing(database, payments)
+    billing = Billing(database_apart, payments)
     user_id = billing.user()
     with pytest.raises(InvalidPromotionCodeError):
         billing.checkouts.open(user_id, plan_code="basic", promotion_code="WELCOME11")
     session, _ = open_page(billing, user_id)
     assert payments.calls.count("create_customer") == 2, "asked twice, by the same attempt"
     assert len(payments.customers) == 1
-    assert rows(database, user_id)[0].stripe_session_id == session.id
+    assert rows(database_apart, user_id)[0].stripe_session_id == session.id
 
 
-def test_a_trial_is_given_once(database: Database) -> None:
+def test_a_trial_is_given_once(database_apart: Database) -> None:
     payments = FakePayments()
-    billing = Billing(database, payments)
+    billing = Billing(database_apart, payments)
     trying = replace(BASIC, trial_days=7)
-    billing.checkouts = Checkouts(database, payments, billing.sync, (trying,), SystemClock())
+    billing.checkouts = Checkouts(database_apart, payments, billing.sync, (trying,), SystemClock())
     user_id = billing.user()
     session, _ = open_page(billing, user_id)
     assert payments.pay(session.id).status == "trialing"
     customer = payments.asked_to_pay(session.id)
-    with database.transaction() as tx:
+    with database_apart.transaction() as tx:
         billing.sync.account(tx, user_id, actor="test")
     payments.change(customer, status="canceled")
-    with database.transaction() as tx:
+    with database_apart.transaction() as tx:
         billing.sync.account(tx, user_id, actor="test")
     session, _ = open_page(billing, user_id)
     assert payments.pay(session.id).status == "active"

@@ -21,14 +21,14 @@ from tests.integration.dying import PROCESSING, RECEIVING
 
 
 @pytest.fixture
-def billing(database: Database) -> Billing:
-    return Billing(database, FakePayments())
+def billing(database_apart: Database) -> Billing:
+    return Billing(database_apart, FakePayments())
 
 
-def killed_at(stack: Stack, step: str, customer_id: str, payload: bytes) -> None:
+def killed_at(url: str, step: str, customer_id: str, payload: bytes) -> None:
     """Runs the path in a process of its own, up to its death."""
     command = [sys.executable, "-m", "tests.integration.dying"]
-    command += [stack.database_url, step, customer_id, payload.decode()]
+    command += [url, step, customer_id, payload.decode()]
     ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
 
@@ -74,12 +74,12 @@ def recover(billing: Billing, payload: bytes, *, redelivered: bool) -> None:
 
 @pytest.mark.parametrize("redelivered", [True, False], ids=["sent again", "sent once"])
 @pytest.mark.parametrize("step", [*RECEIVING, *PROCESSING])
-def test_killed(stack: Stack, billing: Billing, step: str, redelivered: bool) -> None:
+def test_killed(apart: str, billing: Billing, step: str, redelivered: bool) -> None:
     user_id = billing.user()
     customer_id = billing.customer(user_id)
     payload = event(customer_id)
 
-    killed_at(stack, step, customer_id, payload)
+    killed_at(apart, step, customer_id, payload)
 
     kept = state(billing, payload)
     assert kept == {"before the insert": None, "after the commit": "processed"}.get(step, "received")

@@ -25,8 +25,8 @@ from tests.fakes.payments import FakePayments
 
 
 @pytest.fixture
-def billing(database: Database) -> Billing:
-    return Billing(database, FakePayments())
+def billing(database_apart: Database) -> Billing:
+    return Billing(database_apart, FakePayments())
 
 
 def fake(billing: Billing) -> FakePayments:
@@ -123,10 +123,10 @@ class SlowPayments(FakePayments):
         return found
 
 
-def test_two_events_of_one_account_at_once_take_turns(database: Database) -> None:
+def test_two_events_of_one_account_at_once_take_turns(database_apart: Database) -> None:
     """Of two syncs the later one to write must be the later one to fetch."""
     payments = SlowPayments()
-    billing = Billing(database, payments)
+    billing = Billing(database_apart, payments)
     user = billing.user()
     customer = billing.customer(user)
     payments.subscribe(customer, BASIC)
@@ -355,12 +355,12 @@ def test_signed_but_no_event(billing: Billing, payload: bytes) -> None:
         billing.deliver(payload)
 
 
-def test_several_secrets_while_one_is_replaced(database: Database) -> None:
+def test_several_secrets_while_one_is_replaced(database_apart: Database) -> None:
     from lib.billing.events import StripeInbox
     from lib.web.ports import SystemClock
     from tests.fakes.tasks import FakeTasks
 
-    both = StripeInbox(database, FakeTasks(), SystemClock(), ("whsec_new", "whsec_old"))
+    both = StripeInbox(database_apart, FakeTasks(), SystemClock(), ("whsec_new", "whsec_old"))
     for secret in ("whsec_new", "whsec_old"):
         payload = event("cus_1")
         both.receive(payload, signed(payload, secret=secret))
@@ -481,9 +481,11 @@ class PaidMeanwhile(FakePayments):
 
 
 @pytest.mark.parametrize("questions", range(4))
-def test_a_payment_between_two_questions_sells_nothing_twice(database: Database, questions: int) -> None:
+def test_a_payment_between_two_questions_sells_nothing_twice(
+    database_apart: Database, questions: int
+) -> None:
     payments = PaidMeanwhile()
-    billing = Billing(database, payments)
+    billing = Billing(database_apart, payments)
     user = billing.user()
     page, _ = billing.checkouts.open(user, plan_code="basic", promotion_code=None)
     payments.calls.extend(["before"] * questions)
