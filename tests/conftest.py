@@ -4,10 +4,12 @@ Tests share it and never clean up: each makes people and films of its own (tests
 """
 
 import logging
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import NullPool, create_engine, make_url
 
 from infra.local.postgres import EmbeddedPostgres
 from infra.local.processes import free_port
@@ -34,17 +36,28 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a database that no running function looks at.
-
-    For services with fakes: the stack's reconcile would take what they leave lying about to Stripe.
-    """
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a migrated database to which nobody connects, so that it can be copied."""
     with EmbeddedPostgres(tmp_path_factory.mktemp("apart"), durable=False) as url:
         upgrade(url)
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def apart(template: str) -> str:
+    """The address of a database of the test's own, that no running function looks at.
+
+    For services with fakes: what a test leaves lying about is found by no reconcile but its own.
+    """
+    url = make_url(template)
+    name = f"apart_{uuid.uuid4().hex}"
+    engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {url.database}")
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
 def database_apart(apart: str) -> Iterator[Database]:
     opened = Database(Environment({"DATABASE_URL": apart}).database())
     yield opened
