@@ -75,3 +75,15 @@ resource "google_project_iam_member" "function_build" {
   role    = "roles/logging.logWriter"
   member  = google_service_account.function_build.member
 }
+
+# Cloud Functions copies an archive into a bucket of its own before it is built.
+resource "google_project_iam_member" "function_build_copies" {
+  project = var.project
+  role    = "roles/storage.objectViewer"
+  member  = google_service_account.function_build.member
+
+  condition {
+    title      = "copies of the archives only"
+    expression = "resource.name.startsWith('projects/_/buckets/gcf-v2-sources-${data.google_project.this.number}-${var.region}')"
+  }
+}

@@ -7,7 +7,8 @@ region=${2:?usage: bootstrap.sh PROJECT REGION}
 bucket="gs://$project-terraform"
 
 gcloud services enable --project="$project" \
-  cloudbuild.googleapis.com cloudresourcemanager.googleapis.com serviceusage.googleapis.com storage.googleapis.com
+  cloudbilling.googleapis.com cloudbuild.googleapis.com cloudresourcemanager.googleapis.com \
+  serviceusage.googleapis.com storage.googleapis.com
 
 if ! gcloud storage buckets describe "$bucket" --project="$project" >/dev/null 2>&1; then
   gcloud storage buckets create "$bucket" --project="$project" --location="$region" \

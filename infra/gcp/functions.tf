@@ -62,6 +62,7 @@ resource "google_cloudfunctions2_function" "function" {
     google_secret_manager_secret_iam_member.reader,
     google_artifact_registry_repository_iam_member.function_build,
     google_project_iam_member.function_build,
+    google_project_iam_member.function_build_copies,
     google_service_account_iam_member.deploy_acts_as,
     google_storage_bucket_iam_member.function_build,
   ]

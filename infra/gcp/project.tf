@@ -2,6 +2,7 @@ locals {
   services = [
     "artifactregistry",
     "billingbudgets",
+    "cloudbilling",
     "cloudbuild",
     "cloudfunctions",
     "cloudscheduler",

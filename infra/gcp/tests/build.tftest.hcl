@@ -44,9 +44,39 @@ run "applied" {
   assert {
     condition = alltrue([
       for role in keys(google_project_iam_member.deploy) :
-      !can(regex("^roles/(owner|editor|secretmanager\\.|cloudsql\\.|iam\\.serviceAccountUser|iam\\.serviceAccountTokenCreator|iam\\.serviceAccountKeyAdmin|storage\\.)", role))
+      !can(regex("^roles/(owner|editor|secretmanager\\.|cloudsql\\.|iam\\.|storage\\.)", role))
     ])
     error_message = "in the whole project the build has no role that reads secrets or rows, or acts as any account"
+  }
+  assert {
+    condition = alltrue([
+      for role in keys(google_project_iam_member.deploy) :
+      !contains(["roles/run.admin", "roles/artifactregistry.admin", "roles/logging.configWriter", "roles/compute.admin"], role)
+    ])
+    error_message = "the build has no role that enters running instances, deletes images or sends logs elsewhere"
+  }
+  assert {
+    condition = alltrue([
+      for permission in google_project_iam_custom_role.deploy.permissions :
+      !can(regex("access$|ssh|actAs|getAccessToken|getOpenIdToken|signBlob|signJwt|serviceAccountKeys|objects\\.|projects\\.setIamPolicy|buckets\\.setIamPolicy", permission))
+    ])
+    error_message = "the build's own role neither reads what others keep nor speaks as them"
+  }
+  assert {
+    condition     = contains(google_project_iam_custom_role.deploy.permissions, "storage.buckets.getIamPolicy")
+    error_message = "the build can look at who may use the buckets that bootstrap.sh made, which every plan does"
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.deploy.role == "roles/artifactregistry.writer"
+    error_message = "the build pushes images to the one repository, and deletes none"
+  }
+  assert {
+    condition     = google_project_default_service_accounts.unused.action == "DEPRIVILEGE"
+    error_message = "the accounts that Google makes unasked may do nothing"
+  }
+  assert {
+    condition     = endswith(google_project_iam_member.function_build_copies.condition[0].expression, ".startsWith('projects/_/buckets/gcf-v2-sources-123456789012-europe-west1')")
+    error_message = "functions are built from their archives' copies, and the builder reads no other bucket"
   }
   assert {
     condition = alltrue([
@@ -56,7 +86,7 @@ run "applied" {
     error_message = "the build deletes neither a database nor a secret"
   }
   assert {
-    condition     = google_project_iam_member.deploy_grants.condition[0].expression == "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly([\"roles/cloudsql.client\",\"roles/cloudsql.instanceUser\",\"roles/logging.logWriter\"])"
+    condition     = google_project_iam_member.deploy_grants.condition[0].expression == "api.getAttribute('iam.googleapis.com/modifiedGrantsByRole', []).hasOnly([\"roles/cloudsql.client\",\"roles/cloudsql.instanceUser\",\"roles/logging.logWriter\",\"roles/storage.objectViewer\"])"
     error_message = "the build hands out the functions' roles and no others"
   }
   assert {

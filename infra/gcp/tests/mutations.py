@@ -456,14 +456,50 @@ MUTATIONS = [
     Mutation(
         "the build's role does not read a secret's value",
         "build.tf",
-        '"secretmanager.versions.get",',
-        '"secretmanager.versions.get", "secretmanager.versions.access",',
+        '"secretmanager.versions.get"',
+        '"secretmanager.versions.get", "secretmanager.versions.access"',
     ),
     Mutation(
         "in the whole project the build has no role that reads secrets or rows, or acts as any account",
         "build.tf",
-        '"roles/iam.serviceAccountAdmin",',
-        '"roles/iam.serviceAccountAdmin", "roles/iam.serviceAccountUser",',
+        '"roles/logging.logWriter" = []',
+        '"roles/logging.logWriter" = []\n    "roles/iam.serviceAccountUser" = []',
+    ),
+    Mutation(
+        "the build has no role that enters running instances, deletes images or sends logs elsewhere",
+        "build.tf",
+        '"roles/logging.logWriter" = []',
+        '"roles/logging.logWriter" = []\n    "roles/run.admin" = []',
+    ),
+    Mutation(
+        "the build's own role neither reads what others keep nor speaks as them",
+        "build.tf",
+        '"iam.serviceAccounts.create",',
+        '"iam.serviceAccounts.create", "iam.serviceAccounts.getAccessToken",',
+    ),
+    Mutation(
+        "the build can look at who may use the buckets that bootstrap.sh made, which every plan does",
+        "build.tf",
+        '"storage.buckets.getIamPolicy"',
+        '"storage.buckets.get"',
+    ),
+    Mutation(
+        "the build pushes images to the one repository, and deletes none",
+        "build.tf",
+        '"roles/artifactregistry.writer"',
+        '"roles/artifactregistry.repoAdmin"',
+    ),
+    Mutation(
+        "the accounts that Google makes unasked may do nothing",
+        "build.tf",
+        '"DEPRIVILEGE"',
+        '"DISABLE"',
+    ),
+    Mutation(
+        "functions are built from their archives' copies, and the builder reads no other bucket",
+        "artifacts.tf",
+        "gcf-v2-sources-",
+        "",
     ),
     Mutation(
         "the build deletes neither a database nor a secret",
@@ -474,8 +510,8 @@ MUTATIONS = [
     Mutation(
         "the build hands out the functions' roles and no others",
         "build.tf",
-        'deploy_may_grant = ["roles/cloudsql.client",',
-        'deploy_may_grant = ["roles/owner", "roles/cloudsql.client",',
+        "deploy_may_grant = [\n",
+        'deploy_may_grant = [\n    "roles/owner",\n',
     ),
     Mutation(
         "the build acts as the accounts that it deploys, and as no others",
