@@ -66,6 +66,12 @@ class InvalidSignatureError(Refusal):
     status, code, title = 400, "invalid_signature", "The signature does not match"
 
 
+class InvalidLinkError(Refusal):
+    """Unknown, used, run out or overtaken: one answer for all of them."""
+
+    status, code, title = 400, "invalid_link", "This link does not work (any more): ask for another"
+
+
 class InvalidTokenError(Refusal):
     """Missing, expired, revoked or anything else wrong: one answer for all of them."""
 
@@ -86,6 +92,10 @@ class SubscriptionRequiredError(Refusal):
 
 class ForbiddenError(Refusal):
     status, code, title = 403, "forbidden", "Not allowed for this caller"
+
+
+class EmailNotVerifiedError(Refusal):
+    status, code, title = 403, "email_not_verified", "Follow the link in the mail first"
 
 
 class PlanUpgradeRequiredError(Refusal):

@@ -26,6 +26,8 @@ PURPOSES = {
     "users": "Somebody with an account. The email is stored in lower case, which is also how it is looked up.",
     "sessions": "A login: one device, until it expires or is revoked. Access tokens name it (`sid`).",
     "refresh_tokens": "What renews a login. Only the SHA-256 is kept; one is live, the spent ones show who copied them.",
+    "mails": "Mails on their way, and for a month what became of them: never twice, and without their secrets.",
+    "links": "What a mailed link is for. Only the SHA-256 of its token is kept; used, the row is gone.",
     "attempts": "How often a login was tried, per account and per address, in the current window.",
     "idempotency_keys": "Answers kept for repeated requests, per user and function.",
     "billing_accounts": "The row that is locked while an account is compared with Stripe.",

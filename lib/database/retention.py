@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 
 from lib.database.engine import Database
-from lib.database.schema import attempts, idempotency_keys, inbox, sessions
+from lib.database.schema import attempts, idempotency_keys, inbox, links, mails, sessions
 
 # As long as the answers may be used: see lib/web/idempotency.py.
 ANSWERS_KEPT = timedelta(hours=24)
@@ -18,6 +18,8 @@ ANSWERS_KEPT = timedelta(hours=24)
 LOGINS_KEPT = timedelta(days=30)
 # Stripe sends an event again for days, and lists it for a month.
 EVENTS_KEPT = timedelta(days=90)
+# Long enough to find out what became of one that somebody misses.
+MAILS_KEPT = timedelta(days=30)
 
 BATCH = 1000
 BATCHES = 10
@@ -32,6 +34,8 @@ def _over() -> dict[Table, ColumnElement[bool]]:
         idempotency_keys: idempotency_keys.c.created_at < now - ANSWERS_KEPT,
         sessions: or_(sessions.c.expires_at < long_ago, sessions.c.revoked_at < long_ago),
         inbox: inbox.c.processed_at < now - EVENTS_KEPT,
+        mails: mails.c.settled_at < now - MAILS_KEPT,
+        links: links.c.expires_at < now,
     }
 
 

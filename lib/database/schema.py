@@ -129,11 +129,73 @@ refresh_tokens = Table(
     Index("uq_refresh_tokens_live", "session_id", unique=True, postgresql_where=text("spent_at IS NULL")),
 )
 
+MAIL_KINDS = (
+    "verification",
+    "already_registered",
+    "reset",
+    "email_change",
+    "email_changed",
+    "password_changed",
+    "new_device",
+    "session_reuse",
+)
+
+mails = Table(
+    "mails",
+    metadata,
+    _id(),
+    # NULL: whoever has the address, if anybody has. Who asks for a mail by address learns nothing that way.
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE")),
+    # Where it goes, if not to the account's own address. Forgotten, as the facts are, once it is settled.
+    Column("email", Text),
+    Column("kind", Text, nullable=False),
+    Column("facts", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    # See lib/accounts/mailing.py and docs/decisions/0012-mail-at-most-once.md.
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("enqueues", Integer, nullable=False, server_default="1"),
+    # A code, never the server's words: they may repeat the address.
+    Column("last_error", Text),
+    _time("created_at", default=True),
+    # When reconcile makes a task of it, unless it is on its way by then.
+    _time("due_at"),
+    _time("claimed_at", nullable=True),
+    _time("settled_at", nullable=True),
+    _one_of("kind", MAIL_KINDS),
+    _one_of("state", ("waiting", "sending", "sent", "needless", "failed", "unknown")),
+    CheckConstraint("(settled_at IS NULL) = (state IN ('waiting', 'sending'))", name="settled_whole"),
+    CheckConstraint("state <> 'sending' OR claimed_at IS NOT NULL", name="sending_since"),
+    CheckConstraint("settled_at IS NOT NULL OR user_id IS NOT NULL OR email IS NOT NULL", name="addressed"),
+    CheckConstraint("settled_at IS NULL OR email IS NULL", name="address_forgotten"),
+    Index("ix_mails_user_id", "user_id"),
+    Index("ix_mails_due_at", "due_at", postgresql_where=text("state = 'waiting'")),
+    Index("ix_mails_claimed_at", "claimed_at", postgresql_where=text("state = 'sending'")),
+    Index("ix_mails_settled_at", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
+)
+
+links = Table(
+    "links",
+    metadata,
+    # SHA-256 of the token in the mailed link: the token itself is never stored. Used, the row is gone.
+    Column("token_hash", LargeBinary, primary_key=True),
+    _user(),
+    Column("purpose", Text, nullable=False),
+    # What whoever holds the link has shown to be theirs; with "change" the address to be.
+    Column("email", Text, nullable=False),
+    _time("created_at", default=True),
+    _time("expires_at"),
+    _one_of("purpose", ("verify", "change", "reset")),
+    CheckConstraint("octet_length(token_hash) = 32", name="hash_length"),
+    CheckConstraint("expires_at > created_at", name="expires_later"),
+    Index("ix_links_user_id", "user_id"),
+    Index("ix_links_expires_at", "expires_at"),
+)
+
 attempts = Table(
     "attempts",
     metadata,
-    # "account:<hash of email>", "address:<network>" or "register:<network>": equal for emails that exist and
-    # that do not.
+    # What is counted and of whom, like "account:<hash of email>" or "register:<network>": equal for emails
+    # that exist and that do not.
     Column("key", Text, primary_key=True),
     Column("count", Integer, nullable=False),
     _time("window_ends_at"),

@@ -119,6 +119,24 @@ def test_events_long_settled(database: Database) -> None:
     assert kept(database, "inbox", "event_id") == {"processed", "left"}
 
 
+def test_mails_long_settled_and_links_run_out(database: Database) -> None:
+    def mail(kind: str, **values: Any) -> None:
+        with database.transaction() as tx:
+            add(tx, "mails", id=uuid.uuid4(), user_id=USER, kind=kind, due_at=ago(60 * DAY), **values)
+
+    mail("reset", state="sent", settled_at=ago(30 * DAY + MINUTE))
+    mail("new_device", state="unknown", settled_at=ago(30 * DAY - MINUTE))
+    mail("verification", created_at=ago(60 * DAY))
+    with database.transaction() as tx:
+        for token, expired in ((b"o" * 32, MINUTE), (b"g" * 32, -MINUTE)):
+            times = {"created_at": ago(DAY), "expires_at": ago(expired)}
+            add(tx, "links", token_hash=token, user_id=USER, purpose="verify", email="a@example.com", **times)
+    purged = Retention(database).purge()
+    assert (purged["mails"], purged["links"]) == (1, 1)
+    assert kept(database, "mails", "kind") == {"new_device", "verification"}
+    assert kept(database, "links", "token_hash") == {b"g" * 32}
+
+
 def add_over(database: Database, number: int) -> None:
     with database.transaction() as tx:
         for key in range(number):
@@ -151,6 +169,8 @@ def test_what_is_over_is_found_by_an_index(database: Database) -> None:
             ("idempotency_keys", "created_at < now()"),
             ("sessions", "expires_at < now() OR revoked_at < now()"),
             ("inbox", "processed_at < now()"),
+            ("mails", "settled_at < now()"),
+            ("links", "expires_at < now()"),
             ("refresh_tokens", f"session_id = '{USER}'"),
         ):
             plan = tx.scalars(text(f"EXPLAIN SELECT 1 FROM {table} WHERE {condition}"))  # noqa: S608 - our names

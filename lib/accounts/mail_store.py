@@ -1,0 +1,159 @@
+"""Queries over mails and the links they carry."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+
+from lib.database.schema import links, mails, users
+
+
+def add_mail(
+    tx: Connection,
+    kind: str,
+    *,
+    user_id: uuid.UUID | None,
+    email: str | None,
+    facts: Mapping[str, Any],
+    due_in: timedelta,
+) -> uuid.UUID:
+    mail_id = uuid.uuid4()
+    tx.execute(
+        insert(mails).values(
+            id=mail_id,
+            user_id=user_id,
+            email=email,
+            kind=kind,
+            facts=dict(facts),
+            due_at=func.now() + due_in,
+        )
+    )
+    return mail_id
+
+
+def claim_mail(tx: Connection, mail_id: uuid.UUID) -> Row[Any] | None:
+    """The mail, which is the caller's to send now. None: it is settled, or in somebody else's hands."""
+    claimed = (
+        update(mails)
+        .where(mails.c.id == mail_id, mails.c.state == "waiting")
+        .values(state="sending", attempts=mails.c.attempts + 1, claimed_at=func.now())
+    )
+    return tx.execute(claimed.returning(*mails.c)).first()
+
+
+def settle_mail(tx: Connection, mail_id: uuid.UUID, state: str, error: str | None = None) -> bool:
+    """Nothing is to be done about it any more. False: somebody else settled it meanwhile."""
+    settled = (
+        update(mails)
+        .where(mails.c.id == mail_id, mails.c.state == "sending")
+        .values(state=state, settled_at=func.now(), last_error=error, email=None, facts={})
+    )
+    return tx.execute(settled.returning(mails.c.id)).first() is not None
+
+
+def put_mail_back(tx: Connection, mail_id: uuid.UUID, *, error: str, due_in: timedelta) -> None:
+    """It was not taken, and may be tried again."""
+    tx.execute(
+        update(mails)
+        .where(mails.c.id == mail_id, mails.c.state == "sending")
+        .values(state="waiting", last_error=error, due_at=func.now() + due_in)
+    )
+
+
+def take_due_mails(tx: Connection, *, due_in: timedelta, limit: int) -> list[tuple[uuid.UUID, int]]:
+    """Mails that wait and are due, each with the number of its next task; due again later."""
+    due = (
+        select(mails.c.id)
+        .where(mails.c.state == "waiting", mails.c.due_at <= func.now())
+        .order_by(mails.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = (
+        update(mails)
+        .where(mails.c.id.in_(due.scalar_subquery()))
+        .values(enqueues=mails.c.enqueues + 1, due_at=func.now() + due_in)
+    )
+    return [(row.id, row.enqueues) for row in tx.execute(taken.returning(mails.c.id, mails.c.enqueues))]
+
+
+def give_up_mails(tx: Connection, *, older: timedelta) -> list[Row[Any]]:
+    """Those that wait so long that nobody waits for them any more: failed."""
+    over = and_(mails.c.state == "waiting", mails.c.created_at < func.now() - older)
+    given_up = update(mails).where(over).values(state="failed", settled_at=func.now(), email=None, facts={})
+    return list(tx.execute(given_up.returning(mails.c.id, mails.c.kind, mails.c.last_error)))
+
+
+def doubt_mails(tx: Connection, *, older: timedelta) -> list[Row[Any]]:
+    """Those whose sender must be dead by now: whether they were taken is unknown."""
+    over = and_(mails.c.state == "sending", mails.c.claimed_at < func.now() - older)
+    doubted = (
+        update(mails)
+        .where(over)
+        .values(state="unknown", settled_at=func.now(), last_error="died", email=None, facts={})
+    )
+    return list(tx.execute(doubted.returning(mails.c.id, mails.c.kind, mails.c.last_error)))
+
+
+def add_link(
+    tx: Connection, token_hash: bytes, *, user_id: uuid.UUID, purpose: str, email: str, lives: timedelta
+) -> None:
+    tx.execute(
+        insert(links).values(
+            token_hash=token_hash,
+            user_id=user_id,
+            purpose=purpose,
+            email=email,
+            expires_at=func.now() + lives,
+        )
+    )
+
+
+def find_link(tx: Connection, token_hash: bytes, purpose: str) -> Row[Any] | None:
+    """A link that still works, with its user. It stays as it is."""
+    return tx.execute(
+        select(links.c.email.label("proves"), *users.c)
+        .join(users, users.c.id == links.c.user_id)
+        .where(links.c.token_hash == token_hash, links.c.purpose == purpose, links.c.expires_at > func.now())
+    ).first()
+
+
+def use_link(tx: Connection, token_hash: bytes, *purposes: str) -> Row[Any] | None:
+    """The link, which nobody can use any more. None: it does not work. Of many at once one gets it."""
+    used = delete(links).where(
+        links.c.token_hash == token_hash, links.c.purpose.in_(purposes), links.c.expires_at > func.now()
+    )
+    return tx.execute(used.returning(*links.c)).first()
+
+
+def end_links(tx: Connection, user_id: uuid.UUID, *purposes: str) -> None:
+    """No link of these purposes, or with none named no link at all, works for the user any more."""
+    ended = delete(links).where(links.c.user_id == user_id)
+    tx.execute(ended.where(links.c.purpose.in_(purposes)) if purposes else ended)
+
+
+def drop_link(tx: Connection, token_hash: bytes) -> None:
+    """It was mailed to nobody."""
+    tx.execute(delete(links).where(links.c.token_hash == token_hash))
+
+
+def verify_email(tx: Connection, user_id: uuid.UUID, email: str) -> bool:
+    """False where it is not the account's address any more."""
+    verified = (
+        update(users)
+        .where(users.c.id == user_id, users.c.email == email)
+        .values(email_verified_at=func.coalesce(users.c.email_verified_at, func.now()))
+    )
+    return tx.execute(verified.returning(users.c.id)).first() is not None
+
+
+def change_email(tx: Connection, user_id: uuid.UUID, email: str) -> None:
+    """Raises IntegrityError where the address is taken."""
+    changed = update(users).where(users.c.id == user_id)
+    tx.execute(changed.values(email=email, email_verified_at=func.now()))
+
+
+def set_password(tx: Connection, user_id: uuid.UUID, password_hash: str) -> None:
+    tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))
