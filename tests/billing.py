@@ -11,7 +11,8 @@ from lib.accounts import store as accounts
 from lib.billing.events import LeftEvents, StripeInbox
 from lib.billing.membership import AccountMembership
 from lib.billing.ports import Payments
-from lib.billing.service import Checkouts, Confirmations, StripeEvents, Sync
+from lib.billing.processing import StripeEvents
+from lib.billing.service import Checkouts, Confirmations, Sync
 from lib.config import AccessSettings, Plan
 from lib.database.engine import Database
 from lib.web.ports import Clock, SystemClock, Tasks

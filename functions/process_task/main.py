@@ -6,7 +6,8 @@ from functools import partial
 from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing.events import STRIPE_EVENT
-from lib.billing.service import StripeEvents, Sync
+from lib.billing.processing import StripeEvents
+from lib.billing.service import Sync
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.web import tasks

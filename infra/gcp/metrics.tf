@@ -4,8 +4,6 @@
 # What is not logged yet, and so has no metric here:
 # - how old an event is when it has been processed (webhook lag): until then queue delay and events_left stand for
 #   it, the first from Cloud Tasks itself, the second from reconcile;
-# - events given up for good and subscriptions that differ from Stripe's (dead events, drift): reconcile counts
-#   neither. When its `found` gains them, each is one entry below, like events_left;
 # - the entitlement's reason behind a denial (payment_failed, canceled, …): the refusal's code is all there is.
 locals {
   request_log = "resource.type=\"cloud_run_revision\" AND jsonPayload.function:* AND jsonPayload.status:*"
@@ -53,6 +51,13 @@ locals {
       filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.billing.events_left:*"
       labels      = {}
       value       = "found.billing.events_left"
+      unit        = "1"
+    }
+    events_dead = {
+      description = "Stripe events that were given up and wait for an operator, counted by reconcile"
+      filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.billing.events_dead:*"
+      labels      = {}
+      value       = "found.billing.events_dead"
       unit        = "1"
     }
   }

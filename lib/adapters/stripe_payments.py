@@ -187,6 +187,12 @@ class StripePayments:
             # These name a payment, not its customer.
             "refund": lambda: self._v1.refunds.retrieve(object_id, charge).charge,  # type: ignore[arg-type]
             "dispute": lambda: self._v1.disputes.retrieve(object_id, charge).charge,  # type: ignore[arg-type]
+            "early_fraud_warning": lambda: (
+                self._v1.radar.early_fraud_warnings.retrieve(
+                    object_id,
+                    charge,  # type: ignore[arg-type]
+                ).charge
+            ),
         }
         with _answered():
             try:

@@ -1,6 +1,7 @@
 """stripe-webhook: keep the event, hand it on, answer. No SDK, no trust beyond the ids.
 
-Both forms of event are read: snapshots (`object: event`) and thin ones (`v2.core.event`).
+Both forms of event are read: snapshots (`object: event`) and thin ones (`v2.core.event`, whose type begins
+with `v1.` where the thing is one of the API's first version).
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from lib.billing import store
+from lib.billing import inbox, store
 from lib.database.engine import Database
 from lib.errors import InvalidSignatureError, MalformedRequestError, NotFoundError, UnavailableError
 from lib.web import log
@@ -40,8 +41,10 @@ WANTED = frozenset(
         "invoice.paid",
         "invoice.payment_failed",
         "invoice.payment_action_required",
+        "charge.dispute.created",
         "charge.dispute.closed",
         "charge.refunded",
+        "radar.early_fraud_warning.created",
         "refund.created",
         "refund.updated",
         "refund.failed",
@@ -85,7 +88,7 @@ class StripeInbox:
         verify(payload, signature, self._secrets, self._clock.now())
         event_id, type_, object_id, customer_id = _ids(payload)
         with self._database.transaction() as tx:
-            number = store.receive_event(
+            number = inbox.receive_event(
                 tx,
                 event_id=event_id,
                 type_=type_,
@@ -136,8 +139,8 @@ def _text(value: Any) -> str | None:
     return value[:255] if isinstance(value, str) and "\x00" not in value else None
 
 
-def stripe_webhook(inbox: StripeInbox, call: Call) -> Answer:
-    call.notes["event_id"] = inbox.receive(call.raw, call.headers.get("Stripe-Signature", ""))
+def stripe_webhook(receiver: StripeInbox, call: Call) -> Answer:
+    call.notes["event_id"] = receiver.receive(call.raw, call.headers.get("Stripe-Signature", ""))
     return Answer(200, {"received": True})
 
 
@@ -149,16 +152,17 @@ class LeftEvents:
         self._tasks = tasks
 
     def reconcile(self) -> dict[str, int]:
-        """How many were left, and how many the queue took."""
+        """How many were left, how many of them the queue took, and how many were given up and wait for us."""
         with self._database.transaction() as tx:
-            left = store.take_left_events(tx, older=LEFT_AFTER, limit=LEFT_AT_ONCE)
+            left = inbox.take_left_events(tx, older=LEFT_AFTER, limit=LEFT_AT_ONCE)
+            dead = inbox.dead_events(tx)
         taken = 0
         for event_id, number in left:
             if not enqueue_event(self._tasks, event_id, number):
                 # The queue is out of reach: the others would only wait for it in turn.
                 break
             taken += 1
-        return {"events_left": len(left), "events_enqueued": taken}
+        return {"events_left": len(left), "events_enqueued": taken, "events_dead": dead}
 
 
 class Replays:
@@ -176,7 +180,7 @@ class Replays:
             UnavailableError: the queue is out of reach; reconcile finds the event.
         """
         with self._database.transaction() as tx:
-            number = store.reopen_event(tx, event_id)
+            number = inbox.reopen_event(tx, event_id)
             if number is None:
                 raise NotFoundError("There is no such event")
             store.record(tx, "event_replayed", None, actor, {"event_id": event_id})
@@ -185,7 +189,27 @@ class Replays:
     def waiting(self) -> int:
         """How many there are that `all_waiting` would take."""
         with self._database.transaction() as tx:
-            return store.waiting_events(tx)[0]
+            return inbox.waiting_events(tx)[0]
+
+    def dead(self) -> int:
+        """How many there are that `all_dead` would take."""
+        with self._database.transaction() as tx:
+            return inbox.dead_events(tx)
+
+    def all_dead(self, *, actor: str) -> Iterator[str]:
+        """Every event that was given up, in batches, as if it had come just now; as `all_waiting`."""
+        number = self.dead()
+        if number:
+            with self._database.transaction() as tx:
+                store.record(tx, "events_replayed", None, actor, {"dead": number})
+        while True:
+            with self._database.transaction() as tx:
+                taken = inbox.take_dead_events(tx, limit=REPLAYED_AT_ONCE)
+            if not taken:
+                return
+            for event_id, enqueues in taken:
+                self._enqueue(event_id, enqueues)
+                yield event_id
 
     def all_waiting(self, *, actor: str) -> Iterator[str]:
         """Every event that waits now, in batches; yields the id of each that the queue has taken.
@@ -194,12 +218,12 @@ class Replays:
             UnavailableError: the queue is out of reach; reconcile finds those that remain.
         """
         with self._database.transaction() as tx:
-            number, began = store.waiting_events(tx)
+            number, began = inbox.waiting_events(tx)
             if number:
                 store.record(tx, "events_replayed", None, actor, {"waiting": number})
         while True:
             with self._database.transaction() as tx:
-                taken = store.take_waiting_events(tx, before=began, limit=REPLAYED_AT_ONCE)
+                taken = inbox.take_waiting_events(tx, before=began, limit=REPLAYED_AT_ONCE)
             if not taken:
                 return
             for event_id, enqueues in taken:

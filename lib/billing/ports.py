@@ -114,6 +114,6 @@ class Payments(Protocol):
         """Whom a thing at the provider belongs to; None for a thing it does not know.
 
         Args:
-            kind: `subscription`, `invoice`, `checkout`, `charge`, `refund` or `dispute`.
+            kind: `subscription`, `invoice`, `checkout`, `charge`, `refund`, `dispute` or `early_fraud_warning`.
         """
         ...

@@ -1,11 +1,10 @@
-"""Queries over billing accounts, checkouts, subscriptions, entitlements and the inbox."""
+"""Queries over billing accounts, checkouts, subscriptions and entitlements."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.billing.entitlement import Entitlement
@@ -15,7 +14,6 @@ from lib.database.schema import (
     billing_accounts,
     checkouts,
     entitlements,
-    inbox,
     sold_prices,
     subscriptions,
     users,
@@ -208,129 +206,3 @@ def keep_entitlement(tx: Connection, user_id: uuid.UUID, found: Entitlement, *, 
 def record(tx: Connection, kind: str, user_id: uuid.UUID | None, actor: str, detail: dict[str, Any]) -> None:
     """A line of the audit log, about this user or about nobody in particular."""
     tx.execute(insert(audit_log).values(kind=kind, user_id=user_id, actor=actor, detail=detail))
-
-
-# -- the inbox ----------------------------------------------------------------------------------------
-
-
-def receive_event(
-    tx: Connection,
-    *,
-    event_id: str,
-    type_: str,
-    object_id: str | None,
-    customer_id: str | None,
-    wanted: bool,
-) -> int | None:
-    """Keeps an event.
-
-    Returns:
-        The enqueue number for its task, also when the event came before but is not processed yet; None
-        where there is nothing to do.
-    """
-    now = func.now()
-    statement = upsert(inbox).values(
-        event_id=event_id,
-        type=type_,
-        object_id=object_id,
-        customer_id=customer_id,
-        state="received" if wanted else "ignored",
-        enqueues=1 if wanted else 0,
-        processed_at=None if wanted else now,
-    )
-    statement = statement.on_conflict_do_update(
-        index_elements=[inbox.c.event_id],
-        set_={"enqueues": inbox.c.enqueues + 1, "enqueued_at": now},
-        where=inbox.c.state == "received",
-    )
-    row = tx.execute(statement.returning(inbox.c.enqueues, inbox.c.state)).first()
-    return row.enqueues if row is not None and row.state == "received" else None
-
-
-def lock_event(tx: Connection, event_id: str) -> Row[Any] | None:
-    """The event's row if it still waits, locked; None if it was dealt with."""
-    return tx.execute(
-        select(inbox).where(inbox.c.event_id == event_id, inbox.c.state == "received").with_for_update()
-    ).first()
-
-
-def settle_event(tx: Connection, event_id: str, state: str) -> None:
-    tx.execute(
-        update(inbox)
-        .where(inbox.c.event_id == event_id)
-        .values(state=state, processed_at=func.now(), attempts=inbox.c.attempts + 1, last_error=None)
-    )
-
-
-def note_failure(tx: Connection, event_id: str, error: str) -> None:
-    tx.execute(
-        update(inbox)
-        .where(inbox.c.event_id == event_id, inbox.c.state == "received")
-        .values(attempts=inbox.c.attempts + 1, last_error=error[:500])
-    )
-
-
-def take_left_events(tx: Connection, *, older: timedelta, limit: int) -> list[tuple[str, int]]:
-    """Events whose task seems lost, oldest first, each with its next enqueue number.
-
-    `older` doubles with each task that was made, up to 64 times: while the provider is out of reach the
-    queue tries the tasks it has, and more of them would only be a crowd.
-
-    Rows another reconcile or a running task holds are left to it.
-    """
-    return _take(
-        tx,
-        inbox.c.enqueued_at < func.now() - older * func.power(2, func.least(inbox.c.enqueues - 1, 6)),
-        limit,
-    )
-
-
-def take_waiting_events(tx: Connection, *, before: datetime, limit: int) -> list[tuple[str, int]]:
-    """As `take_left_events`, but all whose last task was made before this moment."""
-    return _take(tx, inbox.c.enqueued_at < before, limit)
-
-
-def _take(tx: Connection, chosen: ColumnElement[bool], limit: int) -> list[tuple[str, int]]:
-    left = (
-        select(inbox.c.event_id)
-        .where(inbox.c.state == "received", chosen)
-        .order_by(inbox.c.enqueued_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = tx.execute(
-        update(inbox)
-        .where(inbox.c.event_id.in_(left.scalar_subquery()))
-        .values(enqueues=inbox.c.enqueues + 1, enqueued_at=func.now())
-        .returning(inbox.c.event_id, inbox.c.enqueues)
-    )
-    return [(row.event_id, row.enqueues) for row in rows]
-
-
-def waiting_events(tx: Connection) -> tuple[int, datetime]:
-    """How many events wait for their task to be done, and the time."""
-    waiting = select(func.count()).select_from(inbox).where(inbox.c.state == "received")
-    number, now = tx.execute(select(waiting.scalar_subquery(), func.clock_timestamp())).one()
-    return number, now
-
-
-def events(tx: Connection, *, state: str | None, limit: int) -> list[Row[Any]]:
-    """Of this state, or of any; newest first."""
-    found = select(inbox) if state is None else select(inbox).where(inbox.c.state == state)
-    newest = (inbox.c.received_at.desc(), inbox.c.event_id)
-    return list(tx.execute(found.order_by(*newest).limit(limit)))
-
-
-def find_event(tx: Connection, event_id: str) -> Row[Any] | None:
-    return tx.execute(select(inbox).where(inbox.c.event_id == event_id)).first()
-
-
-def reopen_event(tx: Connection, event_id: str) -> int | None:
-    """The event waits again, whatever became of it; its next enqueue number. None where there is no such."""
-    reopened = (
-        update(inbox)
-        .where(inbox.c.event_id == event_id)
-        .values(state="received", processed_at=None, enqueues=inbox.c.enqueues + 1, enqueued_at=func.now())
-    )
-    row = tx.execute(reopened.returning(inbox.c.enqueues)).first()
-    return row.enqueues if row else None

@@ -311,17 +311,38 @@ inbox = Table(
     Column("state", Text, nullable=False),
     # How often a task was made for it: part of the task's name.
     Column("enqueues", Integer, nullable=False),
+    # How often it was tried to its own end, good or bad; an outage of others does not count.
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("last_error", Text),
     _time("received_at", default=True),
     _time("enqueued_at", default=True),
     _time("processed_at", nullable=True),
-    _one_of("state", ("received", "processed", "ignored")),
-    CheckConstraint("(state = 'received') = (processed_at IS NULL)", name="processed_once"),
+    _one_of("state", ("received", "processed", "ignored", "dead")),
+    # A dead one is not done: it waits for an operator, and retention leaves it alone.
+    CheckConstraint("(state IN ('received', 'dead')) = (processed_at IS NULL)", name="processed_once"),
     CheckConstraint("enqueues >= 0 AND attempts >= 0", name="counts"),
     CheckConstraint("length(event_id) BETWEEN 1 AND 255", name="event_id_length"),
     Index("ix_inbox_left", "enqueued_at", postgresql_where=text("state = 'received'")),
     Index("ix_inbox_processed_at", "processed_at", postgresql_where=text("processed_at IS NOT NULL")),
+    Index("ix_inbox_dead", "received_at", postgresql_where=text("state = 'dead'")),
+)
+
+walks = Table(
+    "walks",
+    metadata,
+    # How far reconcile has come in a list at the provider that is too long for one call.
+    Column("name", Text, primary_key=True),
+    Column("position", JSONB, nullable=False),
+    _time("updated_at", default=True),
+)
+
+denial_syncs = Table(
+    "denial_syncs",
+    metadata,
+    # When somebody about to be refused last had their account synced first. Not in billing_accounts: its rows
+    # are locked for as long as Stripe takes to answer.
+    _user(primary_key=True),
+    _time("asked_at"),
 )
 
 videos = Table(

@@ -310,7 +310,7 @@ def left_behind(make: Factory, customer: str, *, state: str = "received") -> str
                 enqueues=7 if state == "received" else 0,
                 received_at=now - timedelta(minutes=1),
                 enqueued_at=now - timedelta(seconds=1),
-                processed_at=now if state != "received" else None,
+                processed_at=now if state in ("processed", "ignored") else None,
             )
         )
     return event_id
@@ -378,6 +378,17 @@ def test_all_that_were_left_are_replayed(cli: CommandLine, make: Factory) -> Non
     for event_id in waiting:
         wait_for(lambda event_id=event_id: state_of(make, event_id) == "processed")  # type: ignore[misc]
     assert person.api.get("account").json()["entitlement"]["active"]
+
+
+def test_all_the_dead_are_replayed(cli: CommandLine, make: Factory) -> None:
+    _, customer = forgotten(make)
+    dead = left_behind(make, customer, state="dead")
+    assert dead in {one["event_id"] for one in cli.json("events", "list", "--state", "dead")["events"]}
+    assert cli.json("events", "replay", "--all-dead", "--dry-run")["would_replay"] >= 1
+    assert state_of(make, dead) == "dead"
+    assert cli.json("events", "replay", "--all-dead")["replayed"] >= 1
+    wait_for(lambda: state_of(make, dead) == "processed")
+    cli.fails(2, "events", "replay", "--all-dead", "--all-left")
 
 
 def test_events_are_listed(cli: CommandLine, make: Factory) -> None:

@@ -1,0 +1,95 @@
+"""process-task's work for billing: one event, or one account, made true in one transaction each."""
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from lib.billing import inbox, store
+from lib.billing.ports import CustomerGoneError, Payments
+from lib.billing.service import Sync
+from lib.database.engine import Database
+from lib.errors import UnavailableError
+from lib.web import log
+
+# Failures of the event's own before it is dead. The queue's pauses stretch them over an hour (infra/gcp/tasks.tf):
+# time to take a faulty release back before it has killed anything.
+MOST_FAILURES = 20
+
+# Of an event's type -> the kind of thing it is about; the longer prefix first.
+_KINDS = (
+    ("customer.subscription.", "subscription"),
+    ("checkout.session.", "checkout"),
+    ("invoice.", "invoice"),
+    ("charge.dispute.", "dispute"),
+    ("charge.", "charge"),
+    ("refund.", "refund"),
+    ("radar.early_fraud_warning.", "early_fraud_warning"),
+)
+
+
+class StripeEvents:
+    """Deals with events that were received."""
+
+    def __init__(self, database: Database, payments: Payments, sync: Sync) -> None:
+        self._database = database
+        self._payments = payments
+        self._sync = sync
+
+    def process(self, body: dict[str, Any]) -> None:
+        """One event, once: everything it changes and the mark that it was done are one commit.
+
+        An event that has failed by itself `MOST_FAILURES` times is dead. Nothing is raised then, so the queue
+        lets it be; reconcile counts it until an operator replays it.
+
+        Args:
+            body: `{"event_id": …}`.
+
+        Raises:
+            Exception: whatever went wrong; noted in the row, and for the queue to try again.
+        """
+        event_id = str(body["event_id"])
+        try:
+            with self._database.transaction(slow=True) as tx:
+                event = inbox.lock_event(tx, event_id)
+                if event is None:
+                    return
+                customer_id = event.customer_id or self._customer_of(event)
+                user_id = store.user_of_customer(tx, customer_id) if customer_id else None
+                if user_id is None:
+                    # Of somebody else's customer: another product may share the Stripe account.
+                    inbox.settle_event(tx, event_id, "ignored")
+                    return
+                self._sync.account(tx, user_id, actor=f"event:{event_id}")
+                inbox.settle_event(tx, event_id, "processed")
+        except Exception as error:
+            if not self._gave_up(event_id, error):
+                raise
+
+    def _customer_of(self, event: Row[Any]) -> str | None:
+        """Thin events name a thing, refunds and disputes a payment: whose it is has to be asked."""
+        type_ = event.type.removeprefix("v1.")
+        kind = next((kind for prefix, kind in _KINDS if type_.startswith(prefix)), None)
+        if kind is None or event.object_id is None:
+            return None
+        return self._payments.customer_of(kind, event.object_id)
+
+    def _gave_up(self, event_id: str, error: Exception) -> bool:
+        """Notes why an event failed; whether that was once too often."""
+        name = type(error).__name__
+        with self._database.transaction() as tx:
+            if _is_outage(error):
+                inbox.note_outage(tx, event_id, name)
+                return False
+            dead = inbox.note_failure(tx, event_id, name, most=MOST_FAILURES)
+        if dead:
+            log.line("ERROR", "event given up", {"event_id": event_id, "error": log.places(error)})
+        return dead
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether somebody else was out of reach, which tells nothing about the event, however long it lasts.
+
+    A customer that Stripe does not know is refused in the same words, but is a fault of one account, or of a key:
+    trying for ever would hide it.
+    """
+    return isinstance(error, UnavailableError) and not isinstance(error.__cause__, CustomerGoneError)
