@@ -12,11 +12,11 @@ import logging
 import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 
+from infra.local.page_files import page_file, page_headers
 from infra.local.upstream import ClientGoneError, Headers, Upstream, UpstreamError
 
 log = logging.getLogger(__name__)
@@ -28,29 +28,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for by name, GATEWAY_HOST
-PAGES = Path(__file__).with_name("pages")
-PAGE_FILES = {
-    b"/": "index.html",
-    b"/checkout/success": "checkout-success.html",
-    b"/checkout/canceled": "checkout-canceled.html",
-    b"/pages/app.js": "app.js",
-    b"/pages/style.css": "style.css",
-    b"/pages/icon.svg": "icon.svg",
-    b"/pages/hls.light.min.js": "vendor/hls.light.min.js",
-}
-CONTENT_TYPES = {
-    ".html": b"text/html; charset=utf-8",
-    ".js": b"text/javascript; charset=utf-8",
-    ".css": b"text/css; charset=utf-8",
-    ".svg": b"image/svg+xml",
-}
-# The real providers' hosts, for whoever runs the page with keys of their own.
-_VIDEO_HOSTS = "https://*.mux.com https://*.cloudflarestream.com"
-SECURITY_POLICY = (
-    "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
-    "script-src 'self'; style-src 'self'; worker-src 'none'; "
-    f"img-src 'self' {_VIDEO_HOSTS}; connect-src 'self' {_VIDEO_HOSTS}; media-src 'self' blob: {_VIDEO_HOSTS}"
-)
 DOCUMENTATION = {
     b"/docs": b"/api-docs/docs",
     b"/redoc": b"/api-docs/redoc",
@@ -103,8 +80,9 @@ class Gateway:
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             path: bytes = scope["raw_path"]
-            if path in PAGE_FILES and scope["method"] in ("GET", "HEAD"):
-                await _send_page(scope, send, PAGES / PAGE_FILES[path])
+            file = page_file(path) if scope["method"] in ("GET", "HEAD") else None
+            if file is not None:
+                await _send_whole(send, 200, page_headers(file), file.read_bytes())
             else:
                 await self._forward(scope, receive, send)
         else:
@@ -215,17 +193,6 @@ async def _send_unavailable(send: Send, name: str) -> None:
     }
     headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1")]
     await _send_whole(send, 503, headers, json.dumps(problem).encode())
-
-
-async def _send_page(scope: Scope, send: Send, path: Path) -> None:
-    headers = [
-        (b"content-type", CONTENT_TYPES[path.suffix]),
-        (b"cache-control", b"no-cache"),
-        (b"content-security-policy", SECURITY_POLICY.encode()),
-        (b"referrer-policy", b"same-origin"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    await _send_whole(send, 200, headers, path.read_bytes())
 
 
 async def _send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -1,0 +1,99 @@
+// Addresses and views. A view is a module with a `title` and `render(place, {params, query})`, which may return
+// what is to be done when the view is left.
+
+import { h } from "./dom.js";
+import { messageOf } from "./refusals.js";
+import { SignedOut } from "./session.js";
+
+const routes = [];
+let leave = () => undefined;
+let arrived = () => undefined;
+let turn = 0;
+
+/** `pattern` like `/watch/:id`; `load` gives the view's module. */
+export function route(pattern, load) {
+  routes.push({ parts: pattern.split("/"), load });
+}
+
+function find(path) {
+  const asked = path.replace(/(.)\/$/, "$1").split("/");
+  for (const { parts, load } of routes) {
+    const params = {};
+    const fits =
+      parts.length === asked.length &&
+      parts.every((part, index) => {
+        if (!part.startsWith(":")) return part === asked[index];
+        params[part.slice(1)] = decodeURIComponent(asked[index]);
+        return asked[index] !== "";
+      });
+    if (fits) return { load, params };
+  }
+  return null;
+}
+
+async function show({ focus }) {
+  const mine = ++turn;
+  const before = leave;
+  leave = () => undefined;
+  await before();
+  const main = document.getElementById("main");
+  const place = h("div", { class: "view" });
+  main.replaceChildren(place);
+  const found = find(location.pathname) ?? { load: () => import("./views/not-found.js"), params: {} };
+  try {
+    const view = await found.load();
+    if (mine !== turn) return;
+    document.title = `${view.title} – Streamly`;
+    arrived();
+    // Whoever cannot see the page hears that it has changed.
+    if (focus) main.focus({ preventScroll: true });
+    const left = await view.render(place, { params: found.params, query: new URLSearchParams(location.search) });
+    if (mine === turn) leave = left ?? leave;
+    else await left?.();
+  } catch (error) {
+    if (mine !== turn) return;
+    if (error instanceof SignedOut) return go(signIn(), { replace: true });
+    console.error(error);
+    place.replaceChildren(
+      h("h1", {}, "That did not work"),
+      h("p", { class: "error", role: "alert" }, messageOf(error)),
+      h("button", { onclick: () => show({ focus: true }) }, "Try again"),
+    );
+  }
+}
+
+/** Goes to an address of this client; `state` is for its view alone. */
+export async function go(address, { replace = false, state = null } = {}) {
+  history[replace ? "replaceState" : "pushState"](state, "", address);
+  scrollTo(0, 0);
+  await show({ focus: true });
+}
+
+/** The address to sign in at and come back here. */
+export const signIn = () => `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+
+/** Where to go on after signing in: only within this client, whatever the address says. */
+export function next(query) {
+  const wanted = query.get("next") ?? "/";
+  const url = new URL(wanted, location.origin);
+  return url.origin === location.origin ? url.pathname + url.search : "/";
+}
+
+function followLink(event) {
+  const link = event.target.closest("a[href]");
+  const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!link || !plain || event.defaultPrevented || link.target || link.origin !== location.origin) return;
+  // The API's pages and the sandbox are no views, and a jump within the page is the browser's.
+  if (!find(link.pathname)) return;
+  if (link.pathname === location.pathname && link.hash) return;
+  event.preventDefault();
+  go(link.pathname + link.search, { state: link.dataset.state ? JSON.parse(link.dataset.state) : null });
+}
+
+/** Shows where the browser is; `onArrival` is called whenever a view begins. */
+export async function start(onArrival) {
+  arrived = onArrival;
+  document.addEventListener("click", followLink);
+  addEventListener("popstate", () => show({ focus: true }));
+  await show({ focus: false });
+}

@@ -1,0 +1,27 @@
+// Where Stripe sends people back after they have paid.
+
+import { h } from "../dom.js";
+import { planName } from "../plans.js";
+import { go, signIn } from "../router.js";
+import { call, user } from "../session.js";
+import { describe } from "./membership.js";
+
+export const title = "Thank you";
+
+export async function render(place, { query }) {
+  if (!user()) return go(signIn(), { replace: true });
+  const said = h("p", { role: "status" }, "One moment: asking how the payment went …");
+  const card = h("section", { class: "narrow" }, h("h1", {}, "Thank you"), said);
+  place.append(card);
+  // This asks Stripe at once. Without it access would come too, a moment later.
+  const { subscription, entitlement } = await call("POST", "confirm-checkout", {
+    body: { session_id: query.get("session_id") ?? "" },
+    attempts: 3,
+  });
+  said.textContent = entitlement.active
+    ? `You are in. ${describe(subscription, entitlement, await planName(entitlement.plan))}`
+    : "Your payment is on its way. The films open as soon as it arrives.";
+  card.append(
+    h("p", { class: "row" }, h("a", { class: "button", href: "/" }, "To the films"), h("a", { href: "/me" }, "Your account")),
+  );
+}

@@ -1,0 +1,112 @@
+// A film: asked for, played, and whatever may come between.
+
+import { send } from "../api.js";
+import { h } from "../dom.js";
+import { clock } from "../format.js";
+import { Player } from "../player/player.js";
+import { openPlayback, Stream } from "../player/stream.js";
+import { go, signIn } from "../router.js";
+import { SignedOut, user } from "../session.js";
+import { refusalPanel } from "./watch-refusals.js";
+
+export const title = "Watch";
+
+// A film that cannot go on is asked for anew, unless that did not help twice within a minute.
+const RELOADS = 2;
+const RELOADS_WITHIN = 60_000;
+const NOT_READY_AGAIN = 4_000;
+
+export async function render(place, { params }) {
+  if (!user()) return go(signIn(), { replace: true });
+  const film = await about(params.id);
+  document.title = `${film.title} – Streamly`;
+  const video = h("video", { controls: true, playsinline: true, preload: "auto", "aria-label": film.title });
+  const stage = h("div", { class: "stage" }, video);
+  const note = h("p", { class: "soft", role: "status" });
+  place.append(
+    h("p", {}, h("a", { href: "/" }, "← All films")),
+    stage,
+    note,
+    h("h1", {}, film.title),
+    film.description && h("p", { class: "description" }, film.description),
+  );
+
+  let stream = null;
+  let left = false;
+  let timer;
+  const reloads = [];
+  const player = new Player(video, lost);
+
+  async function open({ takeover, position } = {}) {
+    clearTimeout(timer);
+    stage.replaceChildren(video);
+    note.textContent = "";
+    stage.setAttribute("aria-busy", "true");
+    try {
+      const playback = await openPlayback(params.id, takeover);
+      if (left) return;
+      begin(playback, position ?? playback.position);
+    } catch (error) {
+      if (!left) refuse(error);
+    } finally {
+      stage.removeAttribute("aria-busy");
+    }
+  }
+
+  function begin(playback, position) {
+    stream?.stop();
+    stream = new Stream(playback, video, { onRenewed: (url) => player.renew(url), onRefused: refuse });
+    video.poster = playback.thumbnail_url;
+    player.load(playback.playback_url, position);
+    if (position > 0) resumed(position);
+    // Where the browser wants a click first, the controls are there.
+    video.play().catch((error) => console.info("Not started by itself:", error.name));
+  }
+
+  function resumed(position) {
+    const restart = h("button", { class: "link" }, "From the beginning");
+    restart.addEventListener("click", () => {
+      video.currentTime = 0;
+      note.replaceChildren();
+      video.focus();
+    });
+    note.replaceChildren(`You were at ${clock(position)}. `, restart);
+  }
+
+  /** The player gave up: an expired signature after a long sleep, or a network that was gone. */
+  function lost(reason) {
+    console.warn("The film cannot go on:", reason);
+    const now = Date.now();
+    while (reloads.length && now - reloads[0] > RELOADS_WITHIN) reloads.shift();
+    reloads.push(now);
+    if (reloads.length <= RELOADS) return open({ position: video.currentTime });
+    stream?.stop();
+    refuse({ code: "stopped", message: "The film cannot be loaded right now." });
+  }
+
+  function refuse(error) {
+    const position = video.currentTime || undefined;
+    stream = null;
+    player.unload();
+    if (document.fullscreenElement) document.exitFullscreen();
+    if (error instanceof SignedOut) return go(signIn(), { replace: true });
+    stage.replaceChildren(refusalPanel(error, { again: (takeover) => open({ takeover, position }) }));
+    stage.querySelector("h2").focus();
+    if (error.code === "video_not_ready") timer = setTimeout(open, NOT_READY_AGAIN);
+  }
+
+  await open();
+  return () => {
+    left = true;
+    clearTimeout(timer);
+    stream?.stop();
+    player.destroy();
+  };
+}
+
+/** Title and description: from the page that led here, or from the list. */
+async function about(id) {
+  if (history.state?.title) return history.state;
+  const { videos } = await send("GET", "list-videos?limit=100");
+  return videos.find((film) => film.id === id) ?? { title: "Film", description: "" };
+}
