@@ -85,10 +85,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """How long a late payment or a late webhook is forgiven."""
+    """How long a late payment or a late webhook is forgiven, and within what time a rental is to be begun."""
 
     past_due_grace_days: int
     renewal_grace_hours: int
+    rental_start_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +278,7 @@ class Environment:
         return AccessSettings(
             past_due_grace_days=self._integer("PAST_DUE_GRACE_DAYS", 3, 0, 60),
             renewal_grace_hours=self._integer("RENEWAL_GRACE_HOURS", 24, 0, 24 * 14),
+            rental_start_days=self._integer("RENTAL_START_DAYS", 30, 1, 365),
         )
 
     def app_url(self) -> str:

@@ -12,7 +12,8 @@ from lib.billing.events import LeftEvents, StripeInbox
 from lib.billing.membership import AccountMembership
 from lib.billing.ports import Payments
 from lib.billing.processing import StripeEvents
-from lib.billing.service import Checkouts, Confirmations, Sync
+from lib.billing.service import Checkouts, Confirmations
+from lib.billing.sync import Sync
 from lib.config import AccessSettings, Plan
 from lib.database.engine import Database
 from lib.web.ports import Clock, SystemClock, Tasks

@@ -8,7 +8,8 @@ from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
 from lib.billing.membership import AccountMembership
-from lib.billing.service import Confirmations, Sync
+from lib.billing.service import Confirmations
+from lib.billing.sync import Sync
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.web.function import serve

@@ -7,7 +7,8 @@ from lib.accounts.store import StoredSessions
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
-from lib.billing.service import Checkouts, Sync
+from lib.billing.service import Checkouts
+from lib.billing.sync import Sync
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.web.function import serve

@@ -7,7 +7,7 @@ from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing.events import STRIPE_EVENT
 from lib.billing.processing import StripeEvents
-from lib.billing.service import Sync
+from lib.billing.sync import Sync
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.web import tasks

@@ -11,7 +11,7 @@ from lib.accounts import store as accounts
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import store as billing
 from lib.billing.membership import AccountMembership
-from lib.billing.service import Sync
+from lib.billing.sync import Sync
 from lib.errors import NotFoundError
 from lib.web.ports import SystemClock
 

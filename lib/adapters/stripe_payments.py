@@ -6,20 +6,29 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import stripe
 from stripe.params import CustomerCreateParams
 from stripe.params.checkout import SessionCreateParams
 
-from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, PaidSubscription
+from lib.billing.ports import (
+    CheckoutSession,
+    Customer,
+    CustomerGoneError,
+    FilmPurchase,
+    PaidSubscription,
+)
 from lib.config import Plan, StripeSettings
 from lib.errors import InvalidPromotionCodeError, UnavailableError
+from lib.web.operation import as_uuid
 
 TIMEOUT_SECONDS = 6
 # The SDK repeats connection errors, 409 and 5xx with the same idempotency key.
 RETRIES = 1
 _MOST_SUBSCRIPTIONS = 100
+_MOST_SESSIONS = 1000
 _RECENT = 10
 # A period's bill is drawn up a moment after the period begins.
 _SLACK_SECONDS = 3600
@@ -127,7 +136,7 @@ class StripePayments:
                 raise
         return session.url
 
-    def customer(self, customer_id: str) -> Customer:
+    def customer(self, customer_id: str, *, films: bool = False) -> Customer:
         with _answered():
             try:
                 if getattr(self._v1.customers.retrieve(customer_id), "deleted", False):
@@ -143,7 +152,32 @@ class StripePayments:
             subscriptions = tuple(
                 _subscription(item, self._missed(item), self._taken_back(item)) for item in newest_first
             )
-        return Customer(deleted=False, subscriptions=subscriptions)
+            bought = tuple(self._films(customer_id)) if films else ()
+        return Customer(deleted=False, subscriptions=subscriptions, films=bought)
+
+    def _films(self, customer_id: str) -> Iterator[FilmPurchase]:
+        """Films whose pages were finished, newest first. What a page sold was written on it when it opened."""
+        finished = self._v1.checkout.sessions.list(
+            {
+                "customer": customer_id,
+                "status": "complete",
+                "limit": 100,
+                "expand": ["data.payment_intent.latest_charge"],
+            }
+        )
+        for session in islice(finished.auto_paging_iter(), _MOST_SESSIONS):
+            sold = session.metadata.to_dict() if session.metadata else {}
+            video_id, hours = as_uuid(sold.get("video_id", "")), sold.get("rental_hours", "")
+            if video_id is None or session.payment_status == "unpaid":
+                continue
+            charge = getattr(session.payment_intent, "latest_charge", None)
+            yield FilmPurchase(
+                id=session.id,
+                video_id=video_id,
+                window_hours=int(hours) if hours.isdecimal() else None,
+                paid_at=_time(session.created),
+                taken_back=self._charge_taken_back(charge) if charge else None,
+            )
 
     def _missed(self, found: stripe.Subscription) -> int | None:
         """Since when a payment is overdue: the oldest open bill's date, so that no later bill moves it."""
@@ -170,8 +204,13 @@ class StripePayments:
             charges = self._v1.charges.list({"payment_intent": _id(intent), "limit": _RECENT})
             taken = next((charge for charge in charges.data if charge.refunded or charge.disputed), None)
             if taken is not None:
-                return "refunded" if taken.refunded else self._lost(taken.id)
+                return self._charge_taken_back(taken)
         return None
+
+    def _charge_taken_back(self, charge: stripe.Charge) -> str | None:
+        if charge.refunded:
+            return "refunded"
+        return self._lost(charge.id) if charge.disputed else None
 
     def _lost(self, charge_id: str) -> str | None:
         disputes = self._v1.disputes.list({"charge": charge_id, "limit": _RECENT})

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from lib.billing import store
-from lib.billing.entitlement import LIVE_STATUSES
+from lib.billing import grants, store
+from lib.billing.entitlement import LIVE_STATUSES, Entitlement, of_grants
 from lib.config import Plan
 from lib.web.operation import rfc3339
 from lib.web.ports import Clock
@@ -37,11 +37,16 @@ class AccountMembership:
             "cancel_at_period_end": shown.cancel_at_period_end,
             "trial_end": rfc3339(shown.trial_end),
         }
-        found = store.entitlement_of(tx, user_id)
-        return subscription, self._entitlement(found, role, self._clock.now())
+        now = self._clock.now()
+        found: Row[Any] | Entitlement | None = store.entitlement_of(tx, user_id)
+        if found is not None and (found.until is None or found.until <= now):
+            # What was kept is over; another grant may hold still, or hold since then.
+            held = grants.of_account(tx, user_id)
+            found = of_grants(held, now) if held else found
+        return subscription, self._entitlement(found, role, now)
 
-    def _entitlement(self, row: Row[Any] | None, role: str, now: datetime) -> dict[str, Any]:
-        plan, level, reason, until = (row.plan, row.level, row.reason, row.until) if row else _NOTHING
+    def _entitlement(self, kept: Row[Any] | Entitlement | None, role: str, now: datetime) -> dict[str, Any]:
+        plan, level, reason, until = (kept.plan, kept.level, kept.reason, kept.until) if kept else _NOTHING
         if until is not None and until <= now:
             plan, level, until = None, 0, None
             reason = "payment_failed" if reason == "grace" else "expired"

@@ -24,7 +24,8 @@ class PaidSubscription:
 
     `status` is the provider's word. `payment_missed_at` is set while a payment is overdue: when the
     oldest invoice that is not paid became due. `taken_back` says that the money for the last period paid for
-    is gone: `refunded` (in full) or `disputed` (and lost).
+    is gone: `refunded` (in full) or `disputed` (and lost). `ended_because` is set on what was ended from
+    here: `duplicate`, `trial_used` or `revoked`.
     """
 
     id: str
@@ -39,14 +40,30 @@ class PaidSubscription:
     payment_missed_at: datetime | None
     created_at: datetime
     taken_back: str | None = None
+    ended_because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilmPurchase:
+    """A film that was paid for by itself: for good, or to be watched within `window_hours` of its first play.
+
+    `id` is that of the checkout it was bought on. `taken_back` is as with a subscription.
+    """
+
+    id: str
+    video_id: uuid.UUID
+    window_hours: int | None
+    paid_at: datetime
+    taken_back: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """All that is known of a customer now, newest subscription first."""
+    """All that is known of a customer now, newest first; films only where they were asked for."""
 
     deleted: bool
     subscriptions: tuple[PaidSubscription, ...]
+    films: tuple[FilmPurchase, ...] = ()
 
 
 class CustomerGoneError(Exception):
@@ -101,8 +118,11 @@ class Payments(Protocol):
         """
         ...
 
-    def customer(self, customer_id: str) -> Customer:
+    def customer(self, customer_id: str, *, films: bool = False) -> Customer:
         """The truth, fetched now.
+
+        Args:
+            films: whether films that were paid for are wanted too; it takes one more question.
 
         Raises:
             CustomerGoneError: the provider does not know this customer, not even as a deleted one. Most

@@ -6,7 +6,7 @@ from sqlalchemy import Row
 
 from lib.billing import inbox, store
 from lib.billing.ports import CustomerGoneError, Payments
-from lib.billing.service import Sync
+from lib.billing.sync import Sync
 from lib.database.engine import Database
 from lib.errors import UnavailableError
 from lib.web import log

@@ -1,10 +1,11 @@
-"""Queries over billing accounts, checkouts, subscriptions and entitlements."""
+"""Queries over billing accounts, checkouts, subscriptions and entitlements. Grants have grants.py."""
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.billing.entitlement import Entitlement
@@ -56,6 +57,17 @@ def keep_customer(tx: Connection, user_id: uuid.UUID, customer_id: str) -> None:
         .where(billing_accounts.c.user_id == user_id)
         .values(stripe_customer_id=customer_id, customer_deleted=False)
     )
+
+
+def films_bought(tx: Connection, user_id: uuid.UUID) -> bool:
+    """Whether the account ever opened a page for a film, or has not been compared yet, so that it may have."""
+    asked = select(checkouts.c.user_id).where(
+        checkouts.c.user_id == user_id, checkouts.c.video_id.is_not(None)
+    )
+    unknown = select(billing_accounts.c.user_id).where(
+        billing_accounts.c.user_id == user_id, billing_accounts.c.synced_at.is_(None)
+    )
+    return bool(tx.scalar(select(or_(exists(asked), exists(unknown)))))
 
 
 def checkouts_opened(tx: Connection, user_id: uuid.UUID) -> int:
@@ -177,21 +189,10 @@ def entitlement_of(tx: Connection, user_id: uuid.UUID) -> Row[Any] | None:
     return tx.execute(select(entitlements).where(entitlements.c.user_id == user_id)).first()
 
 
-def keep_entitlement(tx: Connection, user_id: uuid.UUID, found: Entitlement, *, deleted: bool) -> bool:
+def keep_entitlement(tx: Connection, user_id: uuid.UUID, found: Entitlement) -> bool:
     """Keeps the account's entitlement; True where it differs from the one before."""
     before = entitlement_of(tx, user_id)
-    values: dict[str, Any] = {
-        "plan": found.plan,
-        "level": found.level,
-        "streams": found.streams,
-        "reason": found.reason,
-        "until": found.until,
-    }
-    tx.execute(
-        update(billing_accounts)
-        .where(billing_accounts.c.user_id == user_id)
-        .values(synced_at=func.now(), customer_deleted=deleted)
-    )
+    values: dict[str, Any] = asdict(found)
     if before is not None and {key: getattr(before, key) for key in values} == values:
         return False
     values["updated_at"] = func.now()
@@ -201,6 +202,15 @@ def keep_entitlement(tx: Connection, user_id: uuid.UUID, found: Entitlement, *, 
         .on_conflict_do_update(index_elements=[entitlements.c.user_id], set_=values)
     )
     return True
+
+
+def keep_synced(tx: Connection, user_id: uuid.UUID, *, deleted: bool) -> None:
+    """The account was compared with the provider just now, which has or has not deleted its customer."""
+    tx.execute(
+        update(billing_accounts)
+        .where(billing_accounts.c.user_id == user_id)
+        .values(synced_at=func.now(), customer_deleted=deleted)
+    )
 
 
 def record(tx: Connection, kind: str, user_id: uuid.UUID | None, actor: str, detail: dict[str, Any]) -> None:

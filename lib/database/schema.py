@@ -47,12 +47,27 @@ ENTITLEMENT_REASONS = (
     "rental",
     "purchase",
     "gift",
+    "staff",
     "none",
     "payment_failed",
     "canceled",
     "paused",
     "refunded",
     "disputed",
+)
+GRANT_SOURCES = ("subscription", "purchase", "gift", "staff")
+GRANT_REASONS = ("subscription", "trial", "grace", "rental", "purchase", "gift", "staff")
+# Why a grant gives nothing although it has not ended.
+WITHHELD = (
+    "none",
+    "payment_failed",
+    "canceled",
+    "paused",
+    "refunded",
+    "disputed",
+    "duplicate",
+    "trial_used",
+    "revoked",
 )
 
 
@@ -237,12 +252,15 @@ checkouts = Table(
     metadata,
     Column("stripe_session_id", Text, primary_key=True),
     Column("user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), nullable=False),
-    Column("plan", Text, nullable=False),
+    # Either a plan, or one film.
+    Column("plan", Text),
+    Column("video_id", Uuid, ForeignKey("videos.id", ondelete="CASCADE")),
     Column("promotion_code", Text),
     Column("state", Text, nullable=False, server_default="open"),
     Column("url", Text),
     _time("created_at", default=True),
     _time("expires_at"),
+    CheckConstraint("(plan IS NULL) <> (video_id IS NULL)", name="one_wish"),
     _one_of("state", ("open", "complete", "expired")),
     CheckConstraint("state <> 'open' OR url IS NOT NULL", name="open_has_url"),
     # A double click, two tabs or two devices find the same open checkout.
@@ -295,9 +313,82 @@ entitlements = Table(
     CheckConstraint("level >= 0 AND streams >= 0", name="not_negative"),
     CheckConstraint("(level > 0) = (until IS NOT NULL)", name="bounded"),
     CheckConstraint(
-        "(level > 0) = (reason IN ('subscription', 'trial', 'grace', 'rental', 'purchase', 'gift'))",
+        "(level > 0) = (reason IN ('subscription', 'trial', 'grace', 'rental', 'purchase', 'gift', 'staff'))",
         name="reason_fits",
     ),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    _id(),
+    Column("user_id", Uuid, ForeignKey("billing_accounts.user_id", ondelete="CASCADE"), nullable=False),
+    Column("source", Text, nullable=False),
+    # The thing that gives: a subscription's or checkout session's id at Stripe, the hash of a gift code, or
+    # what staff's command made up. One thing gives once, whoever asks how often.
+    Column("source_id", Text, nullable=False),
+    # Of one film: that film and no plan. Otherwise a level, and with it the films of it and below.
+    Column("video_id", Uuid, ForeignKey("videos.id", ondelete="CASCADE")),
+    Column("plan", Text),
+    Column("level", Integer, nullable=False),
+    Column("streams", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    _time("starts_at"),
+    # NULL: never, which only a film that was bought has.
+    _time("ends_at", nullable=True),
+    # A rental begins to run out when it is first played: from then on it lasts so long, whatever ends_at was.
+    Column("window_hours", Integer),
+    _time("first_played_at", nullable=True),
+    Column("withheld", Text),
+    # What last changed it: an event, a function, somebody's command.
+    Column("cause", Text, nullable=False),
+    _time("created_at", default=True),
+    _time("updated_at", default=True),
+    UniqueConstraint("source", "source_id"),
+    _one_of("source", GRANT_SOURCES),
+    _one_of("reason", GRANT_REASONS),
+    _one_of("withheld", WITHHELD),
+    CheckConstraint("(video_id IS NOT NULL) = (source = 'purchase')", name="purchase_is_of_a_film"),
+    CheckConstraint("video_id IS NULL OR (plan IS NULL AND level = 0)", name="film_or_level"),
+    CheckConstraint("video_id IS NOT NULL OR ends_at IS NOT NULL", name="bounded"),
+    CheckConstraint("video_id IS NOT NULL OR level > 0 OR withheld IS NOT NULL", name="gives_something"),
+    CheckConstraint("(window_hours IS NOT NULL) = (reason = 'rental')", name="rental_has_a_window"),
+    CheckConstraint("window_hours BETWEEN 1 AND 8760", name="window_range"),
+    CheckConstraint("first_played_at IS NULL OR window_hours IS NOT NULL", name="played_is_rented"),
+    CheckConstraint("level >= 0 AND streams >= 0", name="not_negative"),
+    Index("ix_grants_user_id", "user_id"),
+)
+
+gift_codes = Table(
+    "gift_codes",
+    metadata,
+    # SHA-256 of the code, which is random enough not to be guessed: the code itself is never stored.
+    Column("code_hash", LargeBinary, primary_key=True),
+    Column("plan", Text, nullable=False),
+    Column("days", Integer, nullable=False),
+    # Who made it, and what for.
+    Column("made_by", Text, nullable=False),
+    Column("note", Text),
+    _time("created_at", default=True),
+    # After this it cannot be redeemed any more.
+    _time("expires_at", nullable=True),
+    _time("redeemed_at", nullable=True),
+    # NULL also after its redeemer deleted their account: it stays redeemed.
+    Column("redeemed_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
+    CheckConstraint("octet_length(code_hash) = 32", name="hash_length"),
+    CheckConstraint("days BETWEEN 1 AND 3660", name="days_range"),
+    CheckConstraint("redeemed_by IS NULL OR redeemed_at IS NOT NULL", name="redeemed_by_somebody_once"),
+)
+
+trial_cards = Table(
+    "trial_cards",
+    metadata,
+    # SHA-256 of Stripe's fingerprint of a card that a trial was begun with: one trial for a card, whoever
+    # holds the account. It outlives the account, and says nothing about it.
+    Column("card_hash", LargeBinary, primary_key=True),
+    Column("subscription_id", Text, nullable=False),
+    _time("created_at", default=True),
+    CheckConstraint("octet_length(card_hash) = 32", name="hash_length"),
 )
 
 inbox = Table(
@@ -360,6 +451,11 @@ videos = Table(
     Column("playback_id", Text),
     Column("duration", Float),
     Column("error", Text),
+    # What this one film costs by itself, in the currency's smallest unit; NULL: it is not sold by itself.
+    Column("price_amount", Integer),
+    Column("price_currency", Text),
+    # How long it may be watched once it was begun; NULL: it is bought for good.
+    Column("rental_hours", Integer),
     Column("created_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
     _time("created_at", default=True),
     _time("updated_at", default=True),
@@ -371,6 +467,11 @@ videos = Table(
         "status <> 'ready' OR (asset_id IS NOT NULL AND playback_id IS NOT NULL AND duration > 0)",
         name="ready_is_playable",
     ),
+    CheckConstraint("price_amount > 0", name="price_positive"),
+    CheckConstraint("price_currency ~ '^[a-z]{3}$'", name="currency_form"),
+    CheckConstraint("(price_amount IS NULL) = (price_currency IS NULL)", name="price_whole"),
+    CheckConstraint("rental_hours BETWEEN 1 AND 8760", name="rental_range"),
+    CheckConstraint("rental_hours IS NULL OR price_amount IS NOT NULL", name="rental_has_a_price"),
     UniqueConstraint("provider", "upload_id"),
     UniqueConstraint("provider", "asset_id"),
     UniqueConstraint("provider", "playback_id"),

@@ -5,7 +5,7 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, PaidSubscription
+from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, FilmPurchase, PaidSubscription
 from lib.config import Plan
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 
@@ -31,6 +31,7 @@ class FakePayments:
         self._sold: dict[str, tuple[str, Plan, int]] = {}
         self._subscriptions: dict[str, list[PaidSubscription]] = {}
         self._payers: dict[str, str] = {}
+        self._films: dict[str, list[FilmPurchase]] = {}
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         self._call("create_customer")
@@ -76,7 +77,7 @@ class FakePayments:
         self._refuse_gone(customer_id)
         return f"https://portal.invalid/{next(self._ids)}/{customer_id}"
 
-    def customer(self, customer_id: str) -> Customer:
+    def customer(self, customer_id: str, *, films: bool = False) -> Customer:
         self._call("customer")
         if customer_id in self._deleted:
             return Customer(deleted=True, subscriptions=())
@@ -85,7 +86,8 @@ class FakePayments:
         found = sorted(
             self._subscriptions.get(customer_id, []), key=lambda item: item.created_at, reverse=True
         )
-        return Customer(deleted=False, subscriptions=tuple(found))
+        bought = self._films.get(customer_id, []) if films else []
+        return Customer(deleted=False, subscriptions=tuple(found), films=tuple(reversed(bought)))
 
     def customer_of(self, kind: str, object_id: str) -> str | None:
         self._call("customer_of")

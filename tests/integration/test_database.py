@@ -72,6 +72,21 @@ VALID: dict[str, dict[str, Any]] = {
         "created_at": NOW,
     },
     "entitlements": {"user_id": USER, "level": 1, "streams": 1, "reason": "subscription", "until": LATER},
+    "grants": {
+        "id": uuid.uuid4(),
+        "user_id": USER,
+        "source": "subscription",
+        "source_id": f"sub_{USER.hex}",
+        "plan": "basic",
+        "level": 1,
+        "streams": 2,
+        "reason": "subscription",
+        "starts_at": NOW,
+        "ends_at": LATER,
+        "cause": "test",
+    },
+    "gift_codes": {"code_hash": HASH, "plan": "basic", "days": 30, "made_by": "operator:test"},
+    "trial_cards": {"card_hash": HASH, "subscription_id": f"sub_{USER.hex}"},
     "sold_prices": {"price_id": f"price_{USER.hex}", "plan": "basic"},
     "inbox": {"event_id": f"evt_{USER.hex}", "type": "invoice.paid", "state": "received", "enqueues": 1},
     "playback_sessions": {
@@ -83,6 +98,17 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "audit_log": {"kind": "tested", "actor": "test"},
 }
+
+# A film that was bought; with RENTED, one that was rented.
+BOUGHT: dict[str, Any] = {
+    "source": "purchase",
+    "video_id": VIDEO,
+    "plan": None,
+    "level": 0,
+    "reason": "purchase",
+    "ends_at": None,
+}
+RENTED = BOUGHT | {"reason": "rental", "window_hours": 48, "ends_at": LATER}
 
 # Constraint -> changes that make a valid row wrong in this way only.
 WRONG: list[tuple[str, str, dict[str, Any]]] = [
@@ -121,6 +147,26 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_entitlements_bounded", "entitlements", {"level": 0, "reason": "none"}),
     ("ck_entitlements_reason_fits", "entitlements", {"reason": "canceled"}),
     ("ck_entitlements_reason_fits", "entitlements", {"level": 0, "until": None}),
+    ("ck_checkouts_one_wish", "checkouts", {"plan": None}),
+    ("ck_checkouts_one_wish", "checkouts", {"video_id": VIDEO}),
+    ("ck_grants_source_known", "grants", {"source": "luck"}),
+    ("ck_grants_reason_known", "grants", {"reason": "none"}),
+    ("ck_grants_withheld_known", "grants", {"withheld": "expired"}),
+    ("ck_grants_purchase_is_of_a_film", "grants", {"source": "purchase"}),
+    ("ck_grants_purchase_is_of_a_film", "grants", BOUGHT | {"source": "gift"}),
+    ("ck_grants_film_or_level", "grants", BOUGHT | {"level": 1}),
+    ("ck_grants_film_or_level", "grants", BOUGHT | {"plan": "basic"}),
+    ("ck_grants_bounded", "grants", {"ends_at": None}),
+    ("ck_grants_gives_something", "grants", {"level": 0}),
+    ("ck_grants_rental_has_a_window", "grants", RENTED | {"window_hours": None}),
+    ("ck_grants_rental_has_a_window", "grants", {"window_hours": 48}),
+    ("ck_grants_window_range", "grants", RENTED | {"window_hours": 0}),
+    ("ck_grants_played_is_rented", "grants", BOUGHT | {"first_played_at": NOW}),
+    ("ck_grants_not_negative", "grants", {"streams": -1}),
+    ("ck_gift_codes_hash_length", "gift_codes", {"code_hash": b"the code itself"}),
+    ("ck_gift_codes_days_range", "gift_codes", {"days": 0}),
+    ("ck_gift_codes_redeemed_by_somebody_once", "gift_codes", {"redeemed_by": USER}),
+    ("ck_trial_cards_hash_length", "trial_cards", {"card_hash": b"4242"}),
     ("ck_inbox_state_known", "inbox", {"state": "odd", "processed_at": NOW}),
     ("ck_inbox_processed_once", "inbox", {"state": "processed"}),
     ("ck_inbox_processed_once", "inbox", {"processed_at": NOW}),
@@ -140,6 +186,12 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
         "videos",
         {"status": "ready", "asset_id": "a", "playback_id": "p", "duration": 0},
     ),
+    ("ck_videos_price_positive", "videos", {"price_amount": 0, "price_currency": "usd"}),
+    ("ck_videos_currency_form", "videos", {"price_amount": 399, "price_currency": "USD"}),
+    ("ck_videos_price_whole", "videos", {"price_amount": 399}),
+    ("ck_videos_price_whole", "videos", {"price_currency": "usd"}),
+    ("ck_videos_rental_range", "videos", {"price_amount": 1, "price_currency": "usd", "rental_hours": 0}),
+    ("ck_videos_rental_has_a_price", "videos", {"rental_hours": 48}),
     ("ck_playback_sessions_position_positive", "playback_sessions", {"position": -1}),
     ("ck_playback_sessions_stopped_is_over", "playback_sessions", {"stopped_at": NOW}),
 ]
@@ -150,6 +202,7 @@ TWICE: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("uq_billing_accounts_stripe_customer_id", "billing_accounts", {}, {"user_id": OTHER}),
     ("uq_refresh_tokens_live", "refresh_tokens", {}, {"token_hash": b"i" * 32}),
     ("uq_checkouts_open", "checkouts", {}, {"stripe_session_id": f"cs_{OTHER.hex}"}),
+    ("uq_grants_source_source_id", "grants", {}, {"id": OTHER}),
     ("uq_videos_provider_upload_id", "videos", {"upload_id": "u"}, {"id": OTHER}),
     ("uq_videos_provider_asset_id", "videos", {"asset_id": "a"}, {"id": OTHER}),
     ("uq_videos_provider_playback_id", "videos", {"playback_id": "p"}, {"id": OTHER}),

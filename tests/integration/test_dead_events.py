@@ -23,8 +23,8 @@ class PoisonedPayments(FakePayments):
         super().__init__()
         self.poisoned: set[str] = set()
 
-    def customer(self, customer_id: str) -> Customer:
-        found = super().customer(customer_id)
+    def customer(self, customer_id: str, *, films: bool = False) -> Customer:
+        found = super().customer(customer_id, films=films)
         if customer_id in self.poisoned:
             raise KeyError("a field that is not there")
         return found

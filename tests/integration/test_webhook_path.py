@@ -113,12 +113,12 @@ class SlowPayments(FakePayments):
         self.guard = threading.Lock()
         self.proceed = threading.Event()
 
-    def customer(self, customer_id: str) -> Customer:
+    def customer(self, customer_id: str, *, films: bool = False) -> Customer:
         with self.guard:
             self.fetching += 1
             self.most_at_once = max(self.most_at_once, self.fetching)
         self.proceed.wait(0.3)
-        found = super().customer(customer_id)
+        found = super().customer(customer_id, films=films)
         with self.guard:
             self.fetching -= 1
         return found

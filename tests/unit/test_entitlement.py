@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lib.billing.entitlement import Entitlement, of_customer
-from lib.billing.ports import Customer, PaidSubscription
+from lib.billing.entitlement import Entitlement, Grant, of_grants, of_subscription
+from lib.billing.ports import PaidSubscription
 from lib.config import AccessSettings, Plan
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -31,11 +31,12 @@ SUBSCRIPTION = PaidSubscription(
 )
 
 
-def given(*subscriptions: PaidSubscription, deleted: bool = False, now: datetime = NOW) -> Entitlement:
-    def plan_of(subscription: PaidSubscription) -> Plan | None:
-        return PLANS.get(subscription.lookup_key or "")
+def grant_of(found: PaidSubscription, now: datetime = NOW) -> Grant:
+    return of_subscription(found, PLANS.get(found.lookup_key or ""), SETTINGS, now)
 
-    return of_customer(Customer(deleted, subscriptions), plan_of, SETTINGS, now)
+
+def given(*subscriptions: PaidSubscription, now: datetime = NOW) -> Entitlement:
+    return of_grants([grant_of(found, now) for found in subscriptions], now)
 
 
 def subscription(**facts: object) -> PaidSubscription:
@@ -123,10 +124,6 @@ def test_a_price_that_is_not_ours_is_no() -> None:
     assert given(subscription(lookup_key=None)).level == 0
 
 
-def test_deleted_customer_is_no() -> None:
-    assert given(SUBSCRIPTION, deleted=True) == Entitlement(None, 0, 0, "canceled", None)
-
-
 def test_nothing_bought() -> None:
     assert given() == Entitlement(None, 0, 0, "none", None)
 
@@ -149,7 +146,9 @@ def test_an_old_canceled_one_takes_nothing_away() -> None:
 
 
 def test_without_access_the_newest_says_why() -> None:
-    assert given(subscription(status="unpaid"), subscription(status="canceled")).reason == "payment_failed"
+    unpaid = subscription(id="sub_2", status="unpaid", created_at=NOW - timedelta(days=1))
+    canceled = subscription(status="canceled")
+    assert given(unpaid, canceled).reason == given(canceled, unpaid).reason == "payment_failed"
 
 
 def test_a_period_long_over_has_ended() -> None:

@@ -1,0 +1,99 @@
+"""The grants of an account: their rows, and the one writer of what they come to. Needs no payment provider."""
+
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from lib.billing import store
+from lib.billing.entitlement import Grant, of_grants
+from lib.database.schema import grants
+from lib.web.operation import rfc3339
+from lib.web.ports import Clock
+
+_FIELDS = tuple(field.name for field in fields(Grant))
+# What a thing that gives may say otherwise later. When it began stays, and so does what playing made of a
+# rental.
+_CHANGES = ("plan", "level", "streams", "reason", "ends_at", "withheld")
+
+
+def recompute(tx: Connection, user_id: uuid.UUID, clock: Clock, *, actor: str) -> None:
+    """Writes what all grants of the account come to now: the only writer of entitlements.
+
+    The caller holds the account's lock: store.lock_account.
+    """
+    given = of_grants(of_account(tx, user_id), clock.now())
+    if store.keep_entitlement(tx, user_id, given):
+        detail = asdict(given) | {"until": rfc3339(given.until)}
+        del detail["streams"]
+        store.record(tx, "entitlement_changed", user_id, actor, detail)
+
+
+def of_account(tx: Connection, user_id: uuid.UUID) -> list[Grant]:
+    return [_grant(row) for row in rows_of(tx, user_id)]
+
+
+def rows_of(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
+    """Newest first."""
+    return list(
+        tx.execute(
+            select(grants)
+            .where(grants.c.user_id == user_id)
+            .order_by(grants.c.starts_at.desc(), grants.c.source, grants.c.source_id)
+        )
+    )
+
+
+def add(tx: Connection, user_id: uuid.UUID, grant: Grant, *, cause: str) -> uuid.UUID:
+    """A new grant, of something that has given nothing yet; the id of its row."""
+    grant_id = uuid.uuid4()
+    tx.execute(insert(grants).values(id=grant_id, user_id=user_id, cause=cause, **asdict(grant)))
+    return grant_id
+
+
+def keep(tx: Connection, user_id: uuid.UUID, found: Iterable[Grant], *, cause: str) -> None:
+    """Makes the rows say what these grants say, whose things are known by their ids.
+
+    A row that says it already is not touched: who watches a rental just now may be writing it.
+    """
+    for grant in found:
+        values = asdict(grant)
+        changed = ("level", "withheld") if grant.video_id else _CHANGES
+        tx.execute(
+            upsert(grants)
+            .values(id=uuid.uuid4(), user_id=user_id, cause=cause, **values)
+            .on_conflict_do_update(
+                index_elements=[grants.c.source, grants.c.source_id],
+                set_={name: values[name] for name in changed}
+                | {"user_id": user_id, "cause": cause, "updated_at": func.now()},
+                where=or_(
+                    grants.c.user_id != user_id,
+                    *(grants.c[name].is_distinct_from(values[name]) for name in changed),
+                ),
+            )
+        )
+
+
+def withhold(
+    tx: Connection, user_id: uuid.UUID, source: str, why: str, *, except_for: Collection[str], cause: str
+) -> None:
+    """Takes back what came from things of this source, other than these."""
+    tx.execute(
+        update(grants)
+        .where(
+            and_(
+                grants.c.user_id == user_id,
+                grants.c.source == source,
+                grants.c.source_id.not_in(except_for),
+                grants.c.withheld.is_(None),
+            )
+        )
+        .values(withheld=why, cause=cause, updated_at=func.now())
+    )
+
+
+def _grant(row: Row[Any]) -> Grant:
+    return Grant(**{name: getattr(row, name) for name in _FIELDS})
