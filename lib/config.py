@@ -116,6 +116,23 @@ class MuxSigningSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CloudflareSettings:
+    account_id: str
+    api_token: str
+    api_base: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloudflareSigningSettings:
+    """`jwk` as Cloudflare gives it: base64 of a JSON Web Key. `access_rules` are put into every token."""
+
+    key_id: str
+    jwk: str
+    stream_base: str
+    access_rules: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PlaybackSettings:
     max_seconds: int
     lease_seconds: int
@@ -311,11 +328,54 @@ class Environment:
     def mux_webhook_secrets(self) -> tuple[str, ...]:
         return self._secrets("MUX_WEBHOOK_SECRETS", "the signing secret of the Mux webhook")
 
-    def video_provider(self) -> str:
-        provider = self._optional("VIDEO_PROVIDER", "mux") or "mux"
-        if provider != "mux":
-            raise ConfigError("VIDEO_PROVIDER should be mux (cloudflare is not built yet)")
-        return provider
+    def cloudflare(self) -> CloudflareSettings:
+        return CloudflareSettings(
+            account_id=self._required("CLOUDFLARE_ACCOUNT_ID", "the id of the Cloudflare account"),
+            api_token=self._required("CLOUDFLARE_API_TOKEN", "an API token that may edit Stream"),
+            api_base=self._sandbox_base("CLOUDFLARE_API_BASE", live=False)
+            or "https://api.cloudflare.com/client/v4",
+        )
+
+    def cloudflare_signing(self) -> CloudflareSigningSettings:
+        code = self._required("CLOUDFLARE_CUSTOMER_CODE", "CODE of customer-CODE.cloudflarestream.com")
+        if not re.fullmatch("[a-z0-9]{1,63}", code):
+            raise ConfigError("CLOUDFLARE_CUSTOMER_CODE should be CODE of customer-CODE.cloudflarestream.com")
+        return CloudflareSigningSettings(
+            key_id=self._required("CLOUDFLARE_SIGNING_KEY_ID", "the id of a Stream signing key"),
+            jwk=self._required("CLOUDFLARE_SIGNING_JWK", "base64 of its JWK, as Cloudflare gives it"),
+            stream_base=self._sandbox_base("CLOUDFLARE_STREAM_BASE", live=False)
+            or f"https://customer-{code}.cloudflarestream.com",
+            access_rules=self._access_rules(),
+        )
+
+    def _access_rules(self) -> tuple[Mapping[str, Any], ...]:
+        if self._optional("CLOUDFLARE_ACCESS_RULES") is None:
+            return ()
+        form = "a JSON list of 1 to 5 of Cloudflare's access rules, as docs/settings.md shows them"
+        rules = self._json("CLOUDFLARE_ACCESS_RULES", form)
+        if not isinstance(rules, list) or not 1 <= len(rules) <= 5 or not all(map(_is_access_rule, rules)):
+            raise ConfigError(f"CLOUDFLARE_ACCESS_RULES should be {form}")
+        return tuple(rules)
+
+    def cloudflare_webhook_secrets(self) -> tuple[str, ...]:
+        return self._secrets("CLOUDFLARE_WEBHOOK_SECRETS", "the secret Cloudflare gave for the webhook")
+
+    def video_providers(self) -> tuple[str, ...]:
+        """The providers that are set up, the one for new uploads first.
+
+        Besides that one it is every provider of which any setting is given: one that is half set up stops
+        the function at its start, with the setting that is missing.
+        """
+        first = self._optional("VIDEO_PROVIDER", "mux") or "mux"
+        known = ("mux", "cloudflare")
+        if first not in known:
+            raise ConfigError("VIDEO_PROVIDER should be mux or cloudflare")
+        given = [name for name, value in self._values.items() if value.strip()]
+        return first, *(
+            name
+            for name in known
+            if name != first and any(key.startswith(f"{name.upper()}_") for key in given)
+        )
 
     def playback(self) -> PlaybackSettings:
         return PlaybackSettings(
@@ -426,6 +486,24 @@ def _is_url(value: str, *schemes: str, host: bool = True) -> bool:
         return parts.scheme in schemes and bool(parts.hostname or not host) and parts.port != 0
     except ValueError:
         return False
+
+
+_LISTED_BY = {"any": None, "ip.src": "ip", "ip.geoip.country": "country"}
+
+
+def _is_access_rule(rule: object) -> bool:
+    """Whether Cloudflare knows such a rule."""
+    if not isinstance(rule, dict) or rule.get("type") not in _LISTED_BY:
+        return False
+    listed = _LISTED_BY[rule["type"]]
+    values = rule.get(listed) if listed else ["any"]
+    return (
+        rule.get("action") in ("allow", "block")
+        and set(rule) == {"type", "action"} | ({listed} if listed else set())
+        and isinstance(values, list)
+        and bool(values)
+        and all(isinstance(value, str) and value for value in values)
+    )
 
 
 def _flag(value: object) -> bool:

@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.adapters.jwt_tokens import JwtTokens
-from lib.adapters.playback_signers import MuxSigner
+from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.video import heartbeats, playback
@@ -12,7 +12,7 @@ from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
-signers = {"mux": MuxSigner(env.mux_signing())}
+signers = playback_signers(env)
 sessions = playback.Playback(open_database(env.database()), signers, SystemClock(), env.playback())
 heartbeat = serve(
     [(heartbeats.HEARTBEAT, partial(heartbeats.heartbeat, sessions))],

@@ -5,7 +5,7 @@ from functools import partial
 
 from lib.accounts.store import StoredSessions
 from lib.adapters.jwt_tokens import JwtTokens
-from lib.adapters.mux_videos import MuxVideos
+from lib.adapters.video_providers import video_providers
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.video import uploads
@@ -14,7 +14,7 @@ from lib.web.idempotency import IdempotentAnswers
 
 env = Environment(os.environ)
 database = open_database(env.database())
-places = uploads.Uploads(database, {"mux": MuxVideos(env.mux(), env.app_url())}, env.video_provider())
+places = uploads.Uploads(database, video_providers(env))
 upload_asset = serve(
     [(uploads.UPLOAD_ASSET, partial(uploads.upload_asset, places))],
     env.web(),

@@ -1,7 +1,7 @@
 # With a domain: one address and certificate for everything, a path for each public function, and rate rules.
 # process-task and reconcile have no path here.
 locals {
-  public   = toset([for name, f in var.functions : name if f.caller == "public" && var.domain != null])
+  public   = toset([for name, f in local.functions : name if f.caller == "public" && var.domain != null])
   backends = toset([for name, w in local.workloads : name if w.caller == "public" && var.domain != null])
   # Answers a path that is no function's, with a 404 of ours.
   fallback = var.runtime == "functions" ? "api-docs" : "api"

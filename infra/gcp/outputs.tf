@@ -4,8 +4,8 @@ output "api_url" {
 }
 
 output "webhook_urls" {
-  description = "To be entered at Stripe and Mux."
-  value       = { for name, f in var.functions : name => "${local.api_url}/${name}" if endswith(name, "-webhook") }
+  description = "To be entered at Stripe and the video providers."
+  value       = { for name, f in local.functions : name => "${local.api_url}/${name}" if endswith(name, "-webhook") }
 }
 
 output "address" {

@@ -1,5 +1,5 @@
 locals {
-  secrets = setunion([for f in values(var.functions) : f.secrets]...)
+  secrets = setunion([for f in values(local.functions) : f.secrets]...)
   # workload/SECRET -> both
   secret_readers = merge([
     for name, w in local.workloads : {

@@ -25,8 +25,11 @@ locals {
   # Values of the settings that functions name in the map. A new one is a line here and its name there.
   settings = {
     APP_URL                   = var.app_url
-    MUX_SIGNING_KEY_ID        = var.mux.signing_key_id
-    MUX_TOKEN_ID              = var.mux.token_id
+    CLOUDFLARE_ACCOUNT_ID     = try(var.cloudflare.account_id, null)
+    CLOUDFLARE_CUSTOMER_CODE  = try(var.cloudflare.customer_code, null)
+    CLOUDFLARE_SIGNING_KEY_ID = try(var.cloudflare.signing_key_id, null)
+    MUX_SIGNING_KEY_ID        = try(var.mux.signing_key_id, null)
+    MUX_TOKEN_ID              = try(var.mux.token_id, null)
     PLANS                     = jsonencode(var.plans)
     RECONCILE_URL             = one([for name, url in local.machine_urls : url if name == "reconcile"])
     SCHEDULER_SERVICE_ACCOUNT = google_service_account.caller["scheduler"].email

@@ -29,6 +29,12 @@ variable "budget" {
   default     = null
 }
 
+variable "cloudflare" {
+  description = "The ids that go with the secrets CLOUDFLARE_API_TOKEN and CLOUDFLARE_SIGNING_JWK. They are public. null: no Cloudflare Stream."
+  type        = object({ account_id = string, customer_code = string, signing_key_id = string })
+  default     = null
+}
+
 variable "cors_origins" {
   description = "CORS_ORIGINS beside the client application's own: origins whose browsers may call."
   type        = list(string)
@@ -88,11 +94,14 @@ variable "functions" {
   description = <<-EOT
     Every function, by the name in its URL (functions.auto.tfvars.json; tests/unit/test_function_map.py
     compares it with functions/). `caller` is public, tasks or scheduler. `secrets` and `settings` are what its
-    main.py does not start without; a `pool` above 0 adds the database's. Sizes are those of a small
-    installation; `sizes` raises them. More connections than threads would never be used.
+    main.py does not start without; a `pool` above 0 adds the database's. `providers` adds what it needs of each
+    video provider that is set up; a function with a `provider` is there with that one only. Sizes are those of a
+    small installation; `sizes` raises them. More connections than threads would never be used.
   EOT
   type = map(object({
     caller      = optional(string, "public")
+    provider    = optional(string)
+    providers   = optional(map(object({ secrets = set(string), settings = set(string) })), {})
     secrets     = set(string)
     settings    = set(string)
     pool        = optional(number, 0)
@@ -134,8 +143,14 @@ variable "image" {
 }
 
 variable "mux" {
-  description = "The ids that go with the secrets MUX_TOKEN_SECRET and MUX_SIGNING_PRIVATE_KEY. They are public."
+  description = "The ids that go with the secrets MUX_TOKEN_SECRET and MUX_SIGNING_PRIVATE_KEY. They are public. null: no Mux."
   type        = object({ token_id = string, signing_key_id = string })
+  default     = null
+
+  validation {
+    condition     = var.mux != null || var.cloudflare != null
+    error_message = "At least one video provider should be set up: mux or cloudflare."
+  }
 }
 
 variable "network" {
@@ -249,7 +264,7 @@ variable "settings" {
 
   validation {
     condition = length(setsubtract(keys(var.settings), [
-      "ACCESS_TOKEN_SECONDS", "HASHING_SLOTS", "MAX_BODY_BYTES", "PASSWORD_MIN_LENGTH", "PAST_DUE_GRACE_DAYS",
+      "ACCESS_TOKEN_SECONDS", "CLOUDFLARE_ACCESS_RULES", "HASHING_SLOTS", "MAX_BODY_BYTES", "PASSWORD_MIN_LENGTH", "PAST_DUE_GRACE_DAYS",
       "PLAYBACK_MAX_SECONDS", "REFRESH_GRACE_SECONDS", "REFRESH_TOKEN_DAYS", "RENEWAL_GRACE_HOURS",
       "RENTAL_START_DAYS", "STREAM_LEASE_SECONDS", "VIDEO_PROVIDER",
     ])) == 0

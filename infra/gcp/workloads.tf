@@ -1,16 +1,26 @@
 # A workload is what runs on its own: each function or, with runtime = "service", all of them together. Account,
 # secrets, settings and database login hang on it; functions.tf and service.tf only say how it is run.
 locals {
+  providers = toset(compact([var.mux == null ? "" : "mux", var.cloudflare == null ? "" : "cloudflare"]))
+
+  # The functions of this installation: without those of a video provider that it does not have, with what each needs
+  # of those it has.
   functions = {
-    for name, f in var.functions : name => merge(f, {
-      for size, value in try(var.sizes[name], {}) : size => value if value != null
-    })
+    for name, f in var.functions : name => merge(
+      f,
+      {
+        secrets  = setunion(f.secrets, [for p in local.providers : try(f.providers[p].secrets, [])]...)
+        settings = setunion(f.settings, [for p in local.providers : try(f.providers[p].settings, [])]...)
+      },
+      { for size, value in try(var.sizes[name], {}) : size => value if value != null },
+    )
+    if f.provider == null ? true : contains(local.providers, f.provider)
   }
 
   service = merge(var.service, {
     caller   = "public"
-    secrets  = setunion([for f in values(var.functions) : f.secrets]...)
-    settings = setunion([for f in values(var.functions) : f.settings]...)
+    secrets  = setunion([for f in values(local.functions) : f.secrets]...)
+    settings = setunion([for f in values(local.functions) : f.settings]...)
   })
 
   workloads = merge(
@@ -27,6 +37,7 @@ locals {
 
   environments = {
     for name, w in local.workloads : name => merge(
+      var.mux == null ? { VIDEO_PROVIDER = "cloudflare" } : {},
       var.settings,
       { for setting in w.settings : setting => local.settings[setting] },
       {

@@ -23,7 +23,7 @@ from lib.accounts import endpoints as accounts
 from lib.accounts import keys
 from lib.billing import endpoints as billing
 from lib.billing import events, plans
-from lib.video import catalogue, heartbeats, mux_events, playback, uploads
+from lib.video import catalogue, cloudflare_events, heartbeats, mux_events, playback, uploads
 from lib.web import tasks
 from lib.web.answers import Problem
 from lib.web.operation import Operation, Who
@@ -43,6 +43,7 @@ OPERATIONS = (
     heartbeats.HEARTBEAT,
     uploads.UPLOAD_ASSET,
     mux_events.MUX_WEBHOOK,
+    cloudflare_events.CLOUDFLARE_WEBHOOK,
     tasks.PROCESS_TASK,
     tasks.RECONCILE,
 )

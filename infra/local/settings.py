@@ -6,11 +6,12 @@ import os
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from lib.adapters.token_keys import make_key
 
@@ -38,14 +39,7 @@ DEFAULT_PLANS = [
 # Settings of the functions that have no local value of their own but are passed on when given.
 PASSED_ON = (
     "VIDEO_PROVIDER",
-    "CLOUDFLARE_ACCOUNT_ID",
-    "CLOUDFLARE_API_TOKEN",
-    "CLOUDFLARE_CUSTOMER_CODE",
-    "CLOUDFLARE_SIGNING_KEY_ID",
-    "CLOUDFLARE_SIGNING_JWK",
-    "CLOUDFLARE_WEBHOOK_SECRETS",
-    "CLOUDFLARE_API_BASE",
-    "CLOUDFLARE_STREAM_BASE",
+    "CLOUDFLARE_ACCESS_RULES",
     "TASKS_QUEUE",
     "TASKS_ENDPOINT",
     "MAIL_FROM",
@@ -87,6 +81,12 @@ class LocalSettings:
     mux_signing_key_id: str
     mux_signing_private_key: str
     """Base64 of a PEM (RSA 2048), the way Mux hands its signing keys out."""
+    cloudflare_account_id: str
+    cloudflare_api_token: str
+    cloudflare_webhook_secret: str
+    cloudflare_signing_key_id: str
+    cloudflare_signing_jwk: str
+    """Base64 of a JWK (RSA 2048), the way Cloudflare hands its signing keys out."""
     oidc_key_id: str
     oidc_private_key: str
     """PEM (RSA 2048) the dispatcher signs its callers' identity with."""
@@ -98,7 +98,7 @@ class LocalSettings:
 
     @classmethod
     def load(cls, data_dir: Path, port: int) -> "LocalSettings":
-        """Read `<data_dir>/settings.json`, making it first if there is none.
+        """Read `<data_dir>/settings.json`, making it, or what an older version left out of it, first.
 
         Args:
             data_dir: Folder of this installation's data; created if missing.
@@ -108,11 +108,13 @@ class LocalSettings:
             ValueError: The file is there but is not what this version writes.
         """
         path = data_dir / "settings.json"
-        if not path.exists():
-            data_dir.mkdir(parents=True, exist_ok=True)
-            write_private(path, json.dumps(_make_secrets(), indent=2))
+        data_dir.mkdir(parents=True, exist_ok=True)
         try:
-            return cls(data_dir=data_dir, port=port, **json.loads(path.read_text()))
+            kept = json.loads(path.read_text()) if path.exists() else {}
+            if {field.name for field in fields(cls)} - {"data_dir", "port"} - set(kept):
+                kept = _make_secrets() | kept
+                write_private(path, json.dumps(kept, indent=2))
+            return cls(data_dir=data_dir, port=port, **kept)
         except (TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not readable ({error}); `make clean` starts afresh") from error
 
@@ -142,6 +144,16 @@ class LocalSettings:
             "MUX_STREAM_BASE": f"{self.base_url}/sandbox/mux/stream",
             "MUX_IMAGE_BASE": f"{self.base_url}/sandbox/mux/image",
         }
+        cloudflare = {
+            "CLOUDFLARE_ACCOUNT_ID": self.cloudflare_account_id,
+            "CLOUDFLARE_API_TOKEN": self.cloudflare_api_token,
+            "CLOUDFLARE_CUSTOMER_CODE": "sandbox",
+            "CLOUDFLARE_SIGNING_KEY_ID": self.cloudflare_signing_key_id,
+            "CLOUDFLARE_SIGNING_JWK": self.cloudflare_signing_jwk,
+            "CLOUDFLARE_WEBHOOK_SECRETS": self.cloudflare_webhook_secret,
+            "CLOUDFLARE_API_BASE": f"{self.base_url}/sandbox/cloudflare/client/v4",
+            "CLOUDFLARE_STREAM_BASE": f"{self.base_url}/sandbox/cloudflare/stream",
+        }
         dispatcher = {"DISPATCHER_URL": f"{self.base_url}/sandbox/tasks"}
         everywhere = {
             "DATABASE_URL": database_url,
@@ -165,16 +177,18 @@ class LocalSettings:
         for sandboxed, key in (
             (stripe, "STRIPE_SECRET_KEY"),
             (mux, "MUX_TOKEN_ID"),
+            (cloudflare, "CLOUDFLARE_API_TOKEN"),
             (dispatcher, "TASKS_QUEUE"),
         ):
             if given.get(key, sandboxed.get(key)) == sandboxed.get(key):
                 environment |= sandboxed
-        known = {*everywhere, *stripe, *mux, *dispatcher, *PASSED_ON} - {"DATABASE_URL"}
+        known = {*everywhere, *stripe, *mux, *cloudflare, *dispatcher, *PASSED_ON} - {"DATABASE_URL"}
         return environment | {name: value for name, value in given.items() if name in known}
 
 
 def _make_secrets() -> dict[str, str]:
     """Fresh values for every field that is kept."""
+    cloudflare_key_id = secrets.token_hex(16)
     return {
         "admin_password": secrets.token_urlsafe(12),
         "access_token_keys": json.dumps({"keys": [make_key()]}),
@@ -185,6 +199,11 @@ def _make_secrets() -> dict[str, str]:
         "mux_webhook_secret": secrets.token_hex(20),
         "mux_signing_key_id": secrets.token_urlsafe(32),
         "mux_signing_private_key": base64.b64encode(_make_rsa_pem()).decode(),
+        "cloudflare_account_id": secrets.token_hex(16),
+        "cloudflare_api_token": secrets.token_urlsafe(30),
+        "cloudflare_webhook_secret": secrets.token_hex(16),
+        "cloudflare_signing_key_id": cloudflare_key_id,
+        "cloudflare_signing_jwk": _make_rsa_jwk(cloudflare_key_id),
         "oidc_key_id": secrets.token_hex(20),
         "oidc_private_key": _make_rsa_pem().decode(),
     }
@@ -196,6 +215,14 @@ def _make_rsa_pem() -> bytes:
         serialization.PrivateFormat.TraditionalOpenSSL,
         serialization.NoEncryption(),
     )
+
+
+def _make_rsa_jwk(key_id: str) -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    jwk = RSAAlgorithm.to_jwk(key, as_dict=True) | {"kid": key_id, "use": "sig", "alg": "RS256"}
+    # The standard's list of what may be done with it, which Cloudflare's keys do not have.
+    jwk.pop("key_ops", None)
+    return base64.b64encode(json.dumps(jwk).encode()).decode()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -34,7 +34,8 @@ class ListedVideo(AnswerModel):
     duration: float
     """Seconds."""
     level: int
-    thumbnail_url: str
+    thumbnail_url: str | None
+    """None at Cloudflare, where a token for the picture would open the film."""
     free: bool
 
 
@@ -46,7 +47,7 @@ class VideosAnswer(AnswerModel):
 class PlaybackTokens(AnswerModel):
     playback: str
     thumbnail: str
-    storyboard: str
+    storyboard: str | None
 
 
 class PlaybackEntitlement(AnswerModel):
@@ -63,7 +64,8 @@ class PlaybackAnswer(AnswerModel):
     playback_url: str
     tokens: PlaybackTokens
     thumbnail_url: str
-    storyboard_url: str
+    storyboard_url: str | None
+    """None at Cloudflare, which makes none."""
     expires_at: datetime
     refresh_after: datetime
     position: float

@@ -151,16 +151,15 @@ class Playback:
 
     def _answer(self, video_id: uuid.UUID | None, found: Mapping[str, Any]) -> dict[str, Any]:
         now = self._clock.now()
-        # What remains of the film plus slack; never past the right to watch it, nor the limit.
+        # What remains of the film plus slack; never past the right to watch it, nor the limits.
+        signer = self._signers[found["provider"]]
         remaining = timedelta(seconds=max(0.0, found["duration"] - found["position"]))
-        life = min(remaining + SLACK, timedelta(seconds=self._settings.max_seconds))
+        life = min(remaining + SLACK, timedelta(seconds=self._settings.max_seconds), signer.longest)
         if found["until"] is not None:
             life = min(life, found["until"] - now)
         expires_at = now + life
         trace = str(found["playback_session_id"])
-        signed = self._signers[found["provider"]].sign(
-            found["playback_id"], expires_at=expires_at, trace=trace
-        )
+        signed = signer.sign(found["playback_id"], expires_at=expires_at, trace=trace)
         return {
             "video_id": str(video_id),
             "session_id": trace,

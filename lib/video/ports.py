@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 
@@ -16,37 +16,70 @@ class Upload:
     expires_at: datetime
 
 
-class Videos(Protocol):
-    """The video provider's side of an upload."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a video stands at its provider, by the provider's word.
 
-    def create_upload(self, *, video_id: uuid.UUID, title: str) -> Upload:
+    `ready` comes with asset, playback id and duration, `errored` with a reason. Languages are those of
+    the captions and of the sound, as the provider names them (`en`, `pt-BR`).
+    """
+
+    status: str
+    asset_id: str | None = None
+    playback_id: str | None = None
+    duration: float | None = None
+    error: str | None = None
+    captions: tuple[str, ...] = ()
+    audio_languages: tuple[str, ...] = ()
+
+
+class Videos(Protocol):
+    """The video provider: places for files, and what became of them.
+
+    Raises:
+        UnavailableError: from any method, where the provider is out of reach or asks to slow down.
+    """
+
+    def create_upload(self, *, video_id: uuid.UUID, title: str, size: int | None) -> Upload:
         """A place for one file, whose video will be playable with signed tokens only.
 
-        Raises:
-            UnavailableError: the provider is out of reach or asks to slow down.
+        Args:
+            size: of the file in bytes, where it is known: it may decide how the file is to be sent.
         """
+        ...
+
+    def progress(self, *, upload_id: str, asset_id: str | None) -> Progress:
+        """How far an upload, and what was made of it, has come; `removed` if it is gone."""
+        ...
+
+    def delete(self, *, upload_id: str, asset_id: str | None) -> None:
+        """Makes sure that nothing is left of an upload and of what was made of it. Bears repeating."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SignedPlayback:
-    """Everything a player needs, good until the time it was signed for."""
+    """Everything a player needs, good until the time it was signed for. None: the provider has none."""
 
     playback_url: str
     thumbnail_url: str
-    storyboard_url: str
+    storyboard_url: str | None
     playback_token: str
     thumbnail_token: str
-    storyboard_token: str
+    storyboard_token: str | None
 
 
 class PlaybackSigner(Protocol):
     """Signs what a provider's edge checks. No network."""
 
+    longest: timedelta
+    """No token may be made to live longer."""
+
     def sign(self, playback_id: str, *, expires_at: datetime, trace: str) -> SignedPlayback:
         """URLs and tokens for one viewer. `trace` is opaque and travels inside the video's token."""
         ...
 
-    def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> str:
-        """A signed picture, for lists. Asked again with the same end it costs no signature."""
+    def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> str | None:
+        """A signed picture, for lists that anybody may see; asked again with the same end it costs no
+        signature. None where a token for the picture would open the film too."""
         ...

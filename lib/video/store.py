@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, or_, select, true, tuple_, update
 
 from lib.database.schema import videos
-from lib.video.ports import Upload
+from lib.video.ports import Progress, Upload
 
 
 def add(
@@ -52,7 +52,8 @@ def listed(
 
 
 # From which states each step may be taken. Time's arrow: webhooks come doubled and in any order.
-_BEFORE = {
+_BEFORE: dict[str, tuple[str, ...]] = {
+    "waiting": (),
     "processing": ("waiting",),
     "ready": ("waiting", "processing"),
     "errored": ("waiting", "processing"),
@@ -61,20 +62,25 @@ _BEFORE = {
 
 
 def advance(
-    tx: Connection, video_id: uuid.UUID, *, provider: str, status: str, asset_id: str | None, **facts: object
+    tx: Connection, video_id: uuid.UUID, *, provider: str, progress: Progress, upload_id: str | None = None
 ) -> bool:
-    """Moves a video forward; False where it is further already, unknown, or of another asset."""
-    same_asset = or_(videos.c.asset_id.is_(None), videos.c.asset_id == asset_id)
+    """Moves a video forward; False where it is further already, unknown, or of another asset or upload."""
+    facts = {"playback_id": progress.playback_id, "duration": progress.duration, "error": progress.error}
+    same_asset = or_(videos.c.asset_id.is_(None), videos.c.asset_id == progress.asset_id)
     moved = tx.execute(
         update(videos)
         .where(
             videos.c.id == video_id,
             videos.c.provider == provider,
-            videos.c.status.in_(_BEFORE[status]),
-            same_asset if asset_id is not None else true(),
+            videos.c.status.in_(_BEFORE[progress.status]),
+            same_asset if progress.asset_id is not None else true(),
+            videos.c.upload_id == upload_id if upload_id is not None else true(),
         )
         .values(
-            status=status, asset_id=func.coalesce(asset_id, videos.c.asset_id), updated_at=func.now(), **facts
+            status=progress.status,
+            asset_id=func.coalesce(progress.asset_id, videos.c.asset_id),
+            updated_at=func.now(),
+            **{name: value for name, value in facts.items() if value is not None},
         )
         .returning(videos.c.id)
     )

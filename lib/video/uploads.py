@@ -42,14 +42,12 @@ class Uploads:
     """Announces videos.
 
     Args:
-        providers: those that are set up.
-        default: the one to use where the body names none.
+        providers: those that are set up; the first is used where the body names none.
     """
 
-    def __init__(self, database: Database, providers: Mapping[str, Videos], default: str) -> None:
+    def __init__(self, database: Database, providers: Mapping[str, Videos]) -> None:
         self._database = database
         self._providers = providers
-        self._default = default
 
     def announce(self, user_id: uuid.UUID, body: UploadAssetBody) -> tuple[Row[Any], Upload]:
         """A video that waits for its file.
@@ -61,14 +59,14 @@ class Uploads:
             InvalidRequestError: the provider is not set up here.
             UnavailableError: it is out of reach.
         """
-        name = body.provider or self._default
+        name: str = body.provider or next(iter(self._providers))
         provider = self._providers.get(name)
         if provider is None:
             raise InvalidRequestError(
                 errors=[FieldError("provider", "not_configured", "This provider is not set up")]
             )
         video_id = uuid.uuid4()
-        upload = provider.create_upload(video_id=video_id, title=body.title)
+        upload = provider.create_upload(video_id=video_id, title=body.title, size=body.size)
         with self._database.transaction() as tx:
             video = store.add(
                 tx,

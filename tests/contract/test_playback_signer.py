@@ -1,6 +1,7 @@
-"""What MuxSigner signs, by the words of Mux's documentation and in the eyes of strangers."""
+"""What the signers sign, by the words of the providers' documentation and in the eyes of strangers."""
 
 import base64
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,12 +11,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import RSAAlgorithm
 
-from lib.adapters.playback_signers import MuxSigner
-from lib.config import MuxSigningSettings
+from lib.adapters.playback_signers import CloudflareSigner, MuxSigner
+from lib.config import CloudflareSigningSettings, MuxSigningSettings
 from lib.errors import ConfigError
-from lib.video.ports import SignedPlayback
-from tests.javascript import JavaScript
+from lib.video.ports import PlaybackSigner, SignedPlayback
+from tests.javascript import JavaScript, RefusedError
 from tests.signing_keys import encoded, new_key
 
 KEY = new_key()
@@ -39,6 +41,7 @@ def signer(private_key: str | None = None) -> MuxSigner:
 
 
 def tokens(signed: SignedPlayback) -> dict[str, str]:
+    assert signed.storyboard_token is not None
     return {
         "playback": signed.playback_token,
         "thumbnail": signed.thumbnail_token,
@@ -170,3 +173,90 @@ def test_our_tokens_look_like_those_of_mux_node(signed: SignedPlayback, javascri
         assert our["payload"]["kid"] == KEY_ID
         assert abs(our["payload"].pop("exp") - their["payload"].pop("exp")) <= 10
         assert our["payload"] == their["payload"]
+
+
+# -- Cloudflare -------------------------------------------------------------------------------------------
+
+UID = "5d5bc37ffcf54c9b82e996823bffbb81"
+BRITAIN_ONLY = (
+    {"type": "ip.geoip.country", "action": "allow", "country": ["GB"]},
+    {"type": "any", "action": "block"},
+)
+
+
+def cloudflare_jwk() -> dict[str, Any]:
+    """The private key as Cloudflare publishes it to its owner."""
+    return RSAAlgorithm.to_jwk(KEY, as_dict=True) | {"kid": KEY_ID, "use": "sig", "alg": "RS256"}
+
+
+def packed(jwk: object) -> str:
+    return base64.b64encode(json.dumps(jwk).encode()).decode()
+
+
+def cloudflare(jwk: str | None = None, rules: tuple[dict[str, Any], ...] = ()) -> CloudflareSigner:
+    settings = CloudflareSigningSettings(
+        KEY_ID, jwk or packed(cloudflare_jwk()), "https://customer-x.cloudflarestream.com", rules
+    )
+    return CloudflareSigner(settings)
+
+
+@pytest.mark.parametrize("rules", [(), BRITAIN_ONLY])
+def test_claims_at_cloudflare(rules: tuple[dict[str, Any], ...]) -> None:
+    token = cloudflare(rules=rules).sign(UID, expires_at=UNTIL, trace="session-1").playback_token
+    found = jwt.decode_complete(token, KEY.public_key(), algorithms=["RS256"])
+    expected: dict[str, Any] = {
+        "sub": UID,
+        "kid": KEY_ID,
+        "exp": int(UNTIL.timestamp()),
+        "jti": "session-1",
+    }
+    assert found["payload"] == (expected | {"accessRules": list(rules)} if rules else expected)
+    assert found["header"] == {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
+
+
+def test_the_token_stands_in_place_of_the_uid() -> None:
+    signed = cloudflare().sign(UID, expires_at=UNTIL, trace="session-1")
+    base = f"https://customer-x.cloudflarestream.com/{signed.playback_token}"
+    assert signed.playback_url == f"{base}/manifest/video.m3u8"
+    assert signed.thumbnail_url == f"{base}/thumbnails/thumbnail.jpg"
+    assert (signed.storyboard_url, signed.storyboard_token) == (None, None)
+
+
+def test_no_list_gets_a_token_that_opens_the_film() -> None:
+    """Cloudflare's tokens know no audience: one for the picture is one for all of it."""
+    signing: PlaybackSigner = cloudflare()
+    assert signing.thumbnail_url(UID, expires_at=UNTIL) is None
+
+
+def test_cloudflare_takes_no_token_of_more_than_a_day() -> None:
+    assert timedelta(hours=23) < cloudflare().longest < timedelta(hours=24)
+
+
+def test_an_independent_verifier_accepts_it_by_the_published_jwk(javascript: JavaScript) -> None:
+    public = {name: cloudflare_jwk()[name] for name in ("kty", "n", "e", "kid", "alg", "use")}
+    token = cloudflare(rules=BRITAIN_ONLY).sign(UID, expires_at=UNTIL, trace="s").playback_token
+    found = javascript.ask("verifyByJwk", token=token, jwks={"keys": [public]})
+    assert (found["payload"]["sub"], found["header"]["kid"]) == (UID, KEY_ID)
+    stranger = RSAAlgorithm.to_jwk(new_key().public_key(), as_dict=True) | {"kid": KEY_ID, "alg": "RS256"}
+    with pytest.raises(RefusedError):
+        javascript.ask("verifyByJwk", token=token, jwks={"keys": [stranger]})
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    [
+        "not base64 at all",
+        encoded(KEY),
+        packed([]),
+        packed({"kty": "EC"}),
+        packed({name: value for name, value in cloudflare_jwk().items() if name != "d"}),
+        packed(cloudflare_jwk() | {"p": RSAAlgorithm.to_jwk(new_key(), as_dict=True)["p"]}),
+        packed(cloudflare_jwk() | {"n": 7}),
+        packed(cloudflare_jwk() | {"kid": "another"}),
+    ],
+    ids=["text", "pem", "list", "elliptic", "public", "mixed", "number", "another's"],
+)
+def test_a_bad_jwk_stops_with_one_line_that_names_the_setting(jwk: str) -> None:
+    with pytest.raises(ConfigError, match=r"^CLOUDFLARE_SIGNING_JWK should be [^\n]+$") as refused:
+        cloudflare(jwk)
+    assert jwk not in str(refused.value)

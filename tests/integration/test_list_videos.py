@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.adapters.playback_signers import MuxSigner
+from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
 from lib.video.catalogue import Catalogue, _cursor, _position
 from tests.api import Api, refused
@@ -203,7 +203,7 @@ def test_pictures_are_signed_to_the_hour(make: Factory, environment: dict[str, s
     """So that within one they are the same, and need not be signed again."""
     theirs, clock = word(), Minutes(0)
     make.video(title=theirs)
-    signers = {"mux": MuxSigner(Environment(environment).mux_signing())}
+    signers = playback_signers(Environment(environment))
     catalogue = Catalogue(make.database, signers, clock)
     ends = []
     for clock.minutes in (0, 1, 59, 60):

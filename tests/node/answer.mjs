@@ -3,7 +3,7 @@
 import { createHmac, createPublicKey } from "node:crypto";
 import { text } from "node:stream/consumers";
 import Mux from "@mux/mux-node";
-import { jwtVerify } from "jose";
+import { createLocalJWKSet, jwtVerify } from "jose";
 import Stripe from "stripe";
 
 const mux = new Mux({ tokenId: "unused", tokenSecret: "unused" });
@@ -14,6 +14,11 @@ const questions = {
   verify: async ({ token, publicKey, audience }) => {
     const options = { algorithms: ["RS256"], audience, requiredClaims: ["exp", "sub"] };
     const { payload, protectedHeader } = await jwtVerify(token, createPublicKey(publicKey), options);
+    return { payload, header: protectedHeader };
+  },
+  verifyByJwk: async ({ token, jwks }) => {
+    const options = { algorithms: ["RS256"], requiredClaims: ["exp", "sub"] };
+    const { payload, protectedHeader } = await jwtVerify(token, createLocalJWKSet(jwks), options);
     return { payload, header: protectedHeader };
   },
   sign: ({ playbackId, keyId, keySecret, ...options }) =>

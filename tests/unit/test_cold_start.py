@@ -35,6 +35,7 @@ COSTLY = DATABASE | BODY | TOKEN | HASHING | STRIPE
 NEEDS: dict[str, set[str]] = {
     "account": DATABASE | BODY | TOKEN,
     "api-docs": set(),
+    "cloudflare-webhook": DATABASE,
     "confirm-checkout": DATABASE | BODY | TOKEN | STRIPE,
     "create-checkout": DATABASE | BODY | TOKEN | STRIPE,
     "create-portal": DATABASE | BODY | TOKEN | STRIPE,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lib.adapters.jwt_tokens import JwtTokens
-from lib.adapters.playback_signers import MuxSigner
+from lib.adapters.playback_signers import CloudflareSigner, MuxSigner, playback_signers
 from lib.config import Environment
 from lib.errors import ConfigError
 
@@ -22,6 +22,8 @@ ACCESS: Ask = Environment.access
 STRIPE: Ask = Environment.stripe
 MUX: Ask = Environment.mux
 SIGNING: Ask = Environment.mux_signing
+CLOUDFLARE: Ask = Environment.cloudflare
+CLOUDFLARE_SIGNING: Ask = Environment.cloudflare_signing
 PLAYBACK: Ask = Environment.playback
 TASKS: Ask = Environment.tasks
 TASK_CALLERS: Ask = Environment.task_callers
@@ -34,6 +36,10 @@ def access_keys(env: Environment) -> object:
 
 def signer(env: Environment) -> object:
     return MuxSigner(env.mux_signing())
+
+
+def cloudflare_signer(env: Environment) -> object:
+    return CloudflareSigner(env.cloudflare_signing())
 
 
 def one_line(error: ConfigError, name: str) -> None:
@@ -57,6 +63,12 @@ MISSING: list[tuple[str, Ask]] = [
     ("MUX_SIGNING_KEY_ID", SIGNING),
     ("MUX_SIGNING_PRIVATE_KEY", SIGNING),
     ("MUX_WEBHOOK_SECRETS", Environment.mux_webhook_secrets),
+    ("CLOUDFLARE_ACCOUNT_ID", CLOUDFLARE),
+    ("CLOUDFLARE_API_TOKEN", CLOUDFLARE),
+    ("CLOUDFLARE_CUSTOMER_CODE", CLOUDFLARE_SIGNING),
+    ("CLOUDFLARE_SIGNING_KEY_ID", CLOUDFLARE_SIGNING),
+    ("CLOUDFLARE_SIGNING_JWK", CLOUDFLARE_SIGNING),
+    ("CLOUDFLARE_WEBHOOK_SECRETS", Environment.cloudflare_webhook_secrets),
     ("DISPATCHER_URL", TASKS),
     ("TASKS_URL", TASKS),
     ("TASKS_SERVICE_ACCOUNT", TASKS),
@@ -149,7 +161,28 @@ MALFORMED: list[tuple[str, Ask, list[str]]] = [
     ("MUX_STREAM_BASE", SIGNING, ["localhost"]),
     ("MUX_IMAGE_BASE", SIGNING, ["localhost"]),
     ("MUX_SIGNING_PRIVATE_KEY", signer, ["x", "bm8ga2V5", "-----BEGIN RSA PRIVATE KEY-----"]),
-    ("VIDEO_PROVIDER", Environment.video_provider, ["vimeo", "cloudflare"]),
+    ("VIDEO_PROVIDER", Environment.video_providers, ["vimeo", "Mux", "mux,cloudflare"]),
+    ("CLOUDFLARE_API_BASE", CLOUDFLARE, ["localhost", "http://[x"]),
+    ("CLOUDFLARE_STREAM_BASE", CLOUDFLARE_SIGNING, ["localhost"]),
+    ("CLOUDFLARE_CUSTOMER_CODE", CLOUDFLARE_SIGNING, ["customer-x.cloudflarestream.com", "A", "a/b"]),
+    ("CLOUDFLARE_SIGNING_JWK", cloudflare_signer, ["x", "e30=", "bm8ga2V5", "W10="]),
+    ("CLOUDFLARE_SIGNING_KEY_ID", cloudflare_signer, ["another"]),
+    (
+        "CLOUDFLARE_ACCESS_RULES",
+        CLOUDFLARE_SIGNING,
+        [
+            "GB",
+            "{}",
+            '[{"type": "any"}]',
+            '[{"type": "country", "action": "allow", "country": ["GB"]}]',
+            '[{"type": "any", "action": "deny"}]',
+            '[{"type": "any", "action": "block", "ip": ["192.0.2.1"]}]',
+            '[{"type": "ip.src", "action": "block"}]',
+            '[{"type": "ip.src", "action": "block", "ip": []}]',
+            '[{"type": "ip.geoip.country", "action": "allow", "country": "GB"}]',
+            "[" + ", ".join(['{"type": "any", "action": "block"}'] * 6) + "]",
+        ],
+    ),
     ("TASKS_QUEUE", TASKS, ["queue", "projects/p/queues/q"]),
     ("TASKS_URL", TASKS, ["process-task", "http://[x", "mailto:a@b"]),
     ("TASKS_ENDPOINT", TASKS, ["http://localhost:1", "localhost", "localhost:port"]),
@@ -330,7 +363,7 @@ def test_defaults(settings: dict[str, str]) -> None:
     assert (env.accounts().password_min_length, env.accounts().refresh_days) == (8, 30)
     assert (env.access().past_due_grace_days, env.access().renewal_grace_hours) == (3, 24)
     assert (env.playback().max_seconds, env.playback().lease_seconds) == (21600, 90)
-    assert env.video_provider() == "mux"
+    assert env.video_providers() == ("mux", "cloudflare")
     google = {key: value for key, value in settings.items() if not key.startswith("OIDC_")}
     callers = Environment(google).task_callers()
     assert callers.issuers == ("https://accounts.google.com", "accounts.google.com")
@@ -361,3 +394,30 @@ def test_a_group_asks_for_its_own_settings_only(settings: dict[str, str]) -> Non
     """list-plans starts with PLANS and nothing else; a function gets no secret it does not need."""
     assert Environment({"PLANS": settings["PLANS"]}).plans()
     assert Environment({}).web()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("mux",)),
+        ({"VIDEO_PROVIDER": "cloudflare"}, ("cloudflare",)),
+        ({"CLOUDFLARE_SIGNING_KEY_ID": "k"}, ("mux", "cloudflare")),
+        ({"CLOUDFLARE_SIGNING_KEY_ID": " "}, ("mux",)),
+        ({"VIDEO_PROVIDER": "cloudflare", "MUX_TOKEN_ID": "t"}, ("cloudflare", "mux")),
+    ],
+)
+def test_a_provider_is_set_up_where_something_of_it_is_given(
+    given: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    assert Environment(given).video_providers() == expected
+
+
+def test_a_provider_set_up_by_half_stops_the_start(settings: dict[str, str]) -> None:
+    """One that is not set up at all does not."""
+    cloudflare = {name: value for name, value in settings.items() if name.startswith("CLOUDFLARE_")}
+    mux_alone = {name: value for name, value in settings.items() if name not in cloudflare}
+    assert set(playback_signers(Environment(mux_alone))) == {"mux"}
+    half = mux_alone | {"CLOUDFLARE_CUSTOMER_CODE": "sandbox"}
+    with pytest.raises(ConfigError, match="CLOUDFLARE_SIGNING_KEY_ID is missing"):
+        playback_signers(Environment(half))
+    assert set(playback_signers(Environment(mux_alone | cloudflare))) == {"mux", "cloudflare"}

@@ -1,7 +1,8 @@
 """infra/gcp's map of functions against the functions themselves.
 
 Each function is started in a fresh process with what the map gives it in the cloud, and nothing else: it starts,
-and it does not start without any one of its secrets and settings. So the map holds exactly what is needed.
+and it does not start without any one of its secrets and settings. So the map holds exactly what is needed. Those
+that have to do with video are started with either provider alone and with both.
 """
 
 import json
@@ -19,6 +20,7 @@ from infra.service.app import ROOT, function_names
 MAP: dict[str, dict[str, Any]] = json.loads((ROOT / "infra/gcp/functions.auto.tfvars.json").read_text())[
     "functions"
 ]
+PROVIDERS = [("mux",), ("cloudflare",), ("mux", "cloudflare")]
 # What infra/gcp sets beside the map: Cloud Run itself, and the database's for those with a pool.
 CLOUD = {"K_SERVICE": "test", "GOOGLE_CLOUD_PROJECT": "test", "THREADS": "8", "TRUSTED_PROXIES": "1"}
 DATABASE = {"INSTANCE_CONNECTION_NAME": "p:r:i", "DB_NAME": "streamly", "DB_USER": "fn-test@p.iam"}
@@ -55,12 +57,24 @@ def test_the_map_holds_every_function() -> None:
     assert sorted(MAP) == function_names()
 
 
-@pytest.mark.parametrize("name", sorted(MAP))
-def test_a_function_gets_exactly_what_it_needs(settings: dict[str, str], name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "providers"),
+    [
+        (name, providers)
+        for name in sorted(MAP)
+        for providers in (PROVIDERS if "providers" in MAP[name] else [()])
+    ],
+)
+def test_a_function_gets_exactly_what_it_needs(
+    settings: dict[str, str], name: str, providers: tuple[str, ...]
+) -> None:
     entry = MAP[name]
     database = DATABASE if entry.get("pool", 0) else {}
-    mapped = [*entry["secrets"], *entry["settings"]]
+    groups = [entry, *(entry["providers"][provider] for provider in providers)]
+    mapped = [setting for group in groups for setting in (*group["secrets"], *group["settings"])]
     environment = {key: (settings | VALUES)[key] for key in mapped} | CLOUD | database
+    if providers == ("cloudflare",):
+        environment["VIDEO_PROVIDER"] = "cloudflare"
     done = subprocess.run(
         [
             sys.executable,
@@ -81,10 +95,14 @@ def test_a_function_gets_exactly_what_it_needs(settings: dict[str, str], name: s
 
 
 def test_secrets_and_settings_do_not_mix() -> None:
-    secrets = {name for entry in MAP.values() for name in entry["secrets"]}
-    settings = {name for entry in MAP.values() for name in entry["settings"]}
+    groups = [group for entry in MAP.values() for group in (entry, *entry.get("providers", {}).values())]
+    secrets = {name for group in groups for name in group["secrets"]}
+    settings = {name for group in groups for name in group["settings"]}
     assert secrets == {
         "ACCESS_TOKEN_KEYS",
+        "CLOUDFLARE_API_TOKEN",
+        "CLOUDFLARE_SIGNING_JWK",
+        "CLOUDFLARE_WEBHOOK_SECRETS",
         "MUX_SIGNING_PRIVATE_KEY",
         "MUX_TOKEN_SECRET",
         "MUX_WEBHOOK_SECRETS",

@@ -50,7 +50,7 @@ run "planned" {
   assert {
     condition = sum([
       for f in google_cloudfunctions2_function.function :
-      f.service_config[0].max_instance_count * var.functions[f.name].pool
+      f.service_config[0].max_instance_count * local.functions[f.name].pool
     ]) + 20 < var.database.max_connections
     error_message = "all instances with full pools stay below the database's connections"
   }
@@ -76,7 +76,7 @@ run "applied" {
     error_message = "a function's database user is its service account"
   }
   assert {
-    condition     = toset(keys(google_sql_user.workload)) == toset([for name, f in var.functions : name if f.pool > 0])
+    condition     = toset(keys(google_sql_user.workload)) == toset([for name, f in local.functions : name if f.pool > 0])
     error_message = "who has no pool has no login"
   }
   assert {

@@ -26,7 +26,7 @@ run "balanced" {
     condition = toset(flatten([
       for rule in google_compute_url_map.https["api.example.com"].path_matcher[0].path_rule : rule.paths
       ])) == toset(flatten([
-      for name, f in var.functions : ["/${name}", "/${name}/*"] if f.caller == "public"
+      for name, f in local.functions : ["/${name}", "/${name}/*"] if f.caller == "public"
     ]))
     error_message = "every public function has its path, process-task and reconcile have none"
   }

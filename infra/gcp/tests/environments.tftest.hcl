@@ -57,7 +57,7 @@ run "prod" {
     error_message = "in prod a film does not wait for a cold start"
   }
   assert {
-    condition     = google_cloud_tasks_queue.tasks.rate_limits[0].max_concurrent_dispatches <= google_cloudfunctions2_function.function["process-task"].service_config[0].max_instance_count * var.functions["process-task"].concurrency
+    condition     = google_cloud_tasks_queue.tasks.rate_limits[0].max_concurrent_dispatches <= google_cloudfunctions2_function.function["process-task"].service_config[0].max_instance_count * local.functions["process-task"].concurrency
     error_message = "in prod the queue asks no more of process-task than it takes"
   }
 }

@@ -13,7 +13,7 @@ run "planned" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_cloudfunctions2_function.function)) == toset(keys(var.functions))
+    condition     = toset(keys(google_cloudfunctions2_function.function)) == toset(keys(local.functions))
     error_message = "every function of the map, and no other, is deployed"
   }
   assert {
@@ -55,7 +55,7 @@ run "applied" {
   assert {
     condition = toset([
       for name, binding in google_cloud_run_v2_service_iam_member.invoker : name if binding.member == "allUsers"
-    ]) == toset([for name in keys(var.functions) : name if !contains(["process-task", "reconcile"], name)])
+    ]) == toset([for name in keys(local.functions) : name if !contains(["process-task", "reconcile"], name)])
     error_message = "process-task and reconcile are not public, all others are"
   }
   assert {
@@ -69,7 +69,7 @@ run "applied" {
   assert {
     condition = length(toset([
       for f in google_cloudfunctions2_function.function : f.service_config[0].service_account_email
-    ])) == length(var.functions)
+    ])) == length(local.functions)
     error_message = "no two functions share a service account"
   }
   assert {
@@ -82,14 +82,14 @@ run "applied" {
   assert {
     condition = alltrue([
       for name, f in google_cloudfunctions2_function.function :
-      f.service_config[0].environment_variables["THREADS"] == tostring(var.functions[name].threads)
+      f.service_config[0].environment_variables["THREADS"] == tostring(local.functions[name].threads)
     ])
     error_message = "every function is told its number of threads"
   }
   assert {
     condition = alltrue([
       for name, f in google_cloudfunctions2_function.function :
-      lookup(f.service_config[0].environment_variables, "DB_POOL_SIZE", "0") == tostring(var.functions[name].pool)
+      lookup(f.service_config[0].environment_variables, "DB_POOL_SIZE", "0") == tostring(local.functions[name].pool)
     ])
     error_message = "every function is told the pool that the connection budget counts on"
   }
@@ -98,7 +98,7 @@ run "applied" {
       for name, f in google_cloudfunctions2_function.function : sort(setsubtract(
         keys(f.service_config[0].environment_variables),
         ["CORS_ORIGINS", "DB_NAME", "DB_POOL_SIZE", "DB_USER", "GOOGLE_CLOUD_PROJECT", "INSTANCE_CONNECTION_NAME", "THREADS", "TRUSTED_PROXIES"],
-      )) == sort(var.functions[name].settings)
+      )) == sort(local.functions[name].settings)
     ])
     error_message = "every function is told the settings it names, and no others"
   }
@@ -120,11 +120,67 @@ run "applied" {
     condition = toset([
       for name, f in google_cloudfunctions2_function.function : name
       if f.service_config[0].direct_vpc_egress == "VPC_EGRESS_PRIVATE_RANGES_ONLY" && length(f.service_config[0].direct_vpc_network_interface) == 1
-    ]) == toset([for name, f in var.functions : name if f.pool > 0])
+    ]) == toset([for name, f in local.functions : name if f.pool > 0])
     error_message = "who has a pool, and nobody else, is in the VPC"
   }
   assert {
     condition     = output.api_url == "https://europe-west1-demo.cloudfunctions.net" && local.settings["TOKEN_ISSUER"] == output.api_url
     error_message = "the functions' common address is the tokens' issuer"
+  }
+}
+
+run "mux_alone" {
+  command = plan
+
+  variables {
+    cloudflare = null
+  }
+
+  assert {
+    condition = toset(keys(google_cloudfunctions2_function.function)) == setsubtract(
+      keys(var.functions), ["cloudflare-webhook"]
+    )
+    error_message = "without Cloudflare Stream there is everything but its webhook"
+  }
+  assert {
+    condition = alltrue(flatten([
+      for f in google_cloudfunctions2_function.function : [
+        for name in concat(
+          keys(f.service_config[0].environment_variables),
+          [for s in f.service_config[0].secret_environment_variables : s.key],
+        ) : !startswith(name, "CLOUDFLARE_")
+      ]
+    ]))
+    error_message = "a provider that is not set up gives no function a setting or a secret"
+  }
+  assert {
+    condition     = length([for name in keys(google_secret_manager_secret.secret) : name if startswith(name, "CLOUDFLARE_")]) == 0
+    error_message = "a provider that is not set up has no secrets"
+  }
+}
+
+run "cloudflare_alone" {
+  command = plan
+
+  variables {
+    mux = null
+  }
+
+  assert {
+    condition     = !contains(keys(google_cloudfunctions2_function.function), "mux-webhook")
+    error_message = "without Mux there is no webhook for it"
+  }
+  assert {
+    condition = alltrue([
+      for f in google_cloudfunctions2_function.function :
+      f.service_config[0].environment_variables["VIDEO_PROVIDER"] == "cloudflare"
+    ])
+    error_message = "the only provider is the one for new uploads"
+  }
+  assert {
+    condition = toset([
+      for s in google_cloudfunctions2_function.function["get-playback"].service_config[0].secret_environment_variables : s.key
+    ]) == toset(["ACCESS_TOKEN_KEYS", "CLOUDFLARE_SIGNING_JWK"])
+    error_message = "get-playback is handed the keys it signs with, and no others"
   }
 }

@@ -50,7 +50,7 @@ run "applied" {
   assert {
     condition = alltrue([
       google_cloud_tasks_queue.tasks.rate_limits[0].max_dispatches_per_second <= 50,
-      google_cloud_tasks_queue.tasks.rate_limits[0].max_concurrent_dispatches <= var.functions["process-task"].max * var.functions["process-task"].concurrency,
+      google_cloud_tasks_queue.tasks.rate_limits[0].max_concurrent_dispatches <= local.functions["process-task"].max * local.functions["process-task"].concurrency,
     ])
     error_message = "the queue asks no more of Stripe and of process-task than they take"
   }

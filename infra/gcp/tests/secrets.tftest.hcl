@@ -39,7 +39,7 @@ run "applied" {
   assert {
     condition = alltrue([
       for name, f in google_cloudfunctions2_function.function :
-      sort([for s in f.service_config[0].secret_environment_variables : s.key]) == sort(var.functions[name].secrets)
+      sort([for s in f.service_config[0].secret_environment_variables : s.key]) == sort(local.functions[name].secrets)
     ])
     error_message = "every function is handed the secrets it names, and no others"
   }

@@ -24,7 +24,7 @@ run "applied" {
   assert {
     condition = toset([
       for env in google_cloud_run_v2_service.api["api"].template[0].containers[0].env : env.name if length(env.value_source) > 0
-    ]) == setunion([for f in values(var.functions) : f.secrets]...)
+    ]) == setunion([for f in values(local.functions) : f.secrets]...)
     error_message = "the service is handed every function's secrets, each by reference"
   }
   assert {

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from infra.local import dispatcher as tasks
-from infra.local.sandbox import index, mux, stripe
+from infra.local.sandbox import cloudflare, index, mux, stripe
 from infra.local.sandbox.deliveries import Deliveries
 from infra.local.sandbox.state import State
 from infra.local.settings import LocalSettings
@@ -36,6 +36,7 @@ def build_app(settings: LocalSettings) -> Starlette:
     parts = {
         "/sandbox/stripe": stripe.create_app(state, deliveries, settings),
         "/sandbox/mux": mux.create_app(state, deliveries, settings),
+        "/sandbox/cloudflare": cloudflare.create_app(state, deliveries, settings),
         "/sandbox/tasks": tasks.create_app(dispatcher),
         "/sandbox": index.create_app(state, deliveries, dispatcher),
     }

@@ -36,12 +36,14 @@ class Channel:
     secret: str
     timeout: float
     """Seconds the receiver has to answer."""
+    names: tuple[str, str] = ("t", "v1")
+    """What the header calls the time and the signature."""
 
     def signature(self, body: str, now: float) -> str:
         """The header's value for ``body`` sent at ``now`` (Unix seconds)."""
         moment = int(now)
         digest = hmac.new(self.secret.encode(), f"{moment}.{body}".encode(), hashlib.sha256).hexdigest()
-        return f"t={moment},v1={digest}"
+        return f"{self.names[0]}={moment},{self.names[1]}={digest}"
 
 
 class Deliveries:

@@ -41,6 +41,7 @@ KINDS = (
     ("stripe.invoice", "Stripe invoices", ("id", "status", "amount_due", "customer")),
     ("mux.upload", "Mux uploads", ("id", "status", "asset_id")),
     ("mux.asset", "Mux assets", ("id", "status", "duration", "passthrough")),
+    ("cloudflare.video", "Cloudflare videos", ("uid", "status", "duration", "creator")),
 )
 
 
@@ -71,7 +72,7 @@ _PAGE = """<!doctype html>
 <script src="/sandbox/index.js" defer></script>
 <header><h1>Sandbox</h1><nav><a href="/">Streamly</a> <a href="/docs">API</a></nav></header>
 <main class="wide">
-<p>Stand-ins for Stripe, Mux, Cloud Tasks and Cloud Scheduler. Everything here is made up: no card is charged,
+<p>Stand-ins for Stripe, Mux, Cloudflare Stream, Cloud Tasks and Cloud Scheduler. Everything here is made up: no card is charged,
 nothing leaves this machine.</p>
 {body}
 </main>

@@ -19,10 +19,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from infra.local.sandbox.deliveries import Channel, Deliveries
+from infra.local.sandbox.media.ingest import Ingest
 from infra.local.sandbox.mux import parameters
 from infra.local.sandbox.mux.assets import Assets
 from infra.local.sandbox.mux.events import CHANNEL, Events
-from infra.local.sandbox.mux.ingest import Ingest
 from infra.local.sandbox.mux.refusals import MuxError, invalid_parameters, not_found
 from infra.local.sandbox.mux.stream import ChildUrls, Stream
 from infra.local.sandbox.mux.tokens import SigningKeys
@@ -60,8 +60,8 @@ def create_app(
         CHANNEL, f"{settings.base_url}/mux-webhook", "mux-signature", settings.mux_webhook_secret, 5
     )
     events = Events(deliveries, channel, clock)
-    assets = Assets(state, events, folder / "assets", clock)
-    ingest = Ingest(assets, folder / "uploads", folder / "work")
+    assets = Assets(state, events, folder / "assets", folder / "uploads", clock)
+    ingest = Ingest(assets, folder / "work")
     uploads = Uploads(
         state, events, assets, ingest, folder=folder / "uploads", url_prefix=f"{base}/upload", clock=clock
     )
@@ -213,7 +213,7 @@ class _Api:
     async def delete_asset(self, request: Request) -> Response:
         asset = self._assets.get(request.path_params["id"])
         self._assets.delete(asset["id"])
-        self._ingest.abandon(asset)
+        self._ingest.abandon(asset["id"])
         return Response(status_code=204)
 
     async def create_playback_id(self, request: Request) -> Response:

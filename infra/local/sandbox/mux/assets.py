@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from infra.local.sandbox.media.transcode import Media
 from infra.local.sandbox.mux.events import Events
 from infra.local.sandbox.mux.identifiers import new_id
 from infra.local.sandbox.mux.refusals import invalid_parameters, not_found
-from infra.local.sandbox.mux.transcode import Media
 from infra.local.sandbox.state import Document, State
 
 _ASSET = "mux.asset"
@@ -35,10 +35,17 @@ class Playback:
 class Assets:
     """The environment's assets; each one's files lie in a folder of its own."""
 
-    def __init__(self, state: State, events: Events, folder: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, state: State, events: Events, folder: Path, sources: Path, clock: Callable[[], float]
+    ) -> None:
+        """Args:
+        folder: Where each asset's files get a folder.
+        sources: Folder of the uploaded files, each named after its upload.
+        """
         self._state = state
         self._events = events
         self._folder = folder
+        self._sources = sources
         self._clock = clock
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -89,9 +96,16 @@ class Assets:
         """Every asset, newest first."""
         return self._state.all(_ASSET)[::-1]
 
-    def preparing(self) -> list[Document]:
+    def waiting(self) -> list[str]:
         """The assets still to be made, oldest first."""
-        return [asset for asset in self._state.all(_ASSET) if asset["status"] == "preparing"]
+        return [asset["id"] for asset in self._state.all(_ASSET) if asset["status"] == "preparing"]
+
+    def source(self, asset_id: str) -> Path | None:
+        """The uploaded file; None where the asset is made already, or was deleted while it waited."""
+        asset = self._state.get(_ASSET, asset_id)
+        if asset is None or asset["status"] != "preparing":
+            return None
+        return self._sources / str(asset["upload_id"])
 
     def update(self, asset_id: str, changes: Document) -> Document:
         """Change `passthrough`, `meta` or both; the parts of `meta` not named stay.
@@ -121,7 +135,7 @@ class Assets:
         self._save(self.get(asset_id) | failed, "video.asset.errored")
 
     def delete(self, asset_id: str) -> None:
-        """Forget the asset, its playback ids and its files.
+        """Forget the asset, its playback ids and its files, the uploaded one too.
 
         Raises:
             MuxError: 404.
@@ -133,6 +147,7 @@ class Assets:
                 self._state.delete(_PLAYBACK_ID, playback_id["id"])
             self._events.tell("video.asset.deleted", "asset", asset)
         shutil.rmtree(self.folder_of(asset_id), ignore_errors=True)
+        (self._sources / asset["upload_id"]).unlink(missing_ok=True)
 
     def add_playback_id(self, asset_id: str, policy: str) -> Document:
         """A further playback id `{id, policy}`.

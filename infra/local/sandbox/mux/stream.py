@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from infra.local.sandbox.media.transcode import INIT, MULTIVARIANT, RENDITION, SEGMENT, TILE_COLUMNS, Media
 from infra.local.sandbox.mux.assets import Assets, Playback
 from infra.local.sandbox.mux.refusals import MuxError, forbidden, invalid_parameters, not_found
 from infra.local.sandbox.mux.tokens import SigningKeys
-from infra.local.sandbox.mux.transcode import INIT, MULTIVARIANT, RENDITION, SEGMENT, TILE_COLUMNS, Media
 from infra.local.sandbox.state import State
 
 _PLAYLIST = "application/vnd.apple.mpegurl"

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local.sandbox.media.ingest import Ingest
 from infra.local.sandbox.mux.assets import Assets
 from infra.local.sandbox.mux.events import Events
 from infra.local.sandbox.mux.identifiers import new_id
-from infra.local.sandbox.mux.ingest import Ingest
 from infra.local.sandbox.mux.refusals import MuxError, invalid_parameters, not_found
 from infra.local.sandbox.state import Document, State
 

@@ -1,0 +1,55 @@
+"""What Mux says of an upload or an asset, by webhook or when asked, as `Progress`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lib.video.facts import duration, identifier, languages, reason
+from lib.video.ports import Progress
+
+NOT_UPLOADED = "The upload was not finished"
+
+
+def of_asset(asset: Mapping[str, Any]) -> Progress:
+    """An asset: `preparing`, `ready` or `errored`.
+
+    Raises:
+        ValueError, KeyError, TypeError: it lacks what would make it playable, or is no asset.
+    """
+    asset_id = identifier(asset["id"])
+    status = asset.get("status")
+    if status == "errored":
+        messages = (asset.get("errors") or {}).get("messages") or []
+        return Progress("errored", asset_id, error=reason(messages[0] if messages else ""))
+    if status != "ready":
+        return Progress("processing", asset_id)
+    # By policy, not by place: an asset may have a public id too.
+    signed = [
+        identifier(item["id"]) for item in asset.get("playback_ids") or [] if item["policy"] == "signed"
+    ]
+    if not signed:
+        return Progress("errored", asset_id, error="The asset has no signed playback id")
+    tracks = asset.get("tracks") or []
+    return Progress(
+        "ready",
+        asset_id,
+        signed[0],
+        duration(asset["duration"]),
+        captions=languages(track.get("language_code") for track in tracks if track.get("type") == "text"),
+        audio_languages=languages(
+            track.get("language_code") for track in tracks if track.get("type") == "audio"
+        ),
+    )
+
+
+def of_upload(upload: Mapping[str, Any]) -> Progress:
+    """An upload; once it became an asset, that is what to ask for.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is no upload.
+    """
+    status = upload["status"]
+    if status == "asset_created":
+        return Progress("processing", identifier(upload["asset_id"]))
+    if status == "waiting":
+        return Progress("waiting")
+    return Progress("errored", error=NOT_UPLOADED)
