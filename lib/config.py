@@ -59,6 +59,7 @@ class AccountSettings:
 
     password_min_length: int
     refresh_days: int
+    idle_days: int
     refresh_grace_seconds: int
     hashing_slots: int
     count_loopback: bool
@@ -242,6 +243,7 @@ class Environment:
         return AccountSettings(
             password_min_length=self._integer("PASSWORD_MIN_LENGTH", 8, 4, 128),
             refresh_days=self._integer("REFRESH_TOKEN_DAYS", 30, 1, 365),
+            idle_days=self._integer("SESSION_IDLE_DAYS", 14, 1, 365),
             refresh_grace_seconds=self._integer("REFRESH_GRACE_SECONDS", 10, 0, 300),
             hashing_slots=self._integer("HASHING_SLOTS", 4, 1, 64),
             count_loopback=self.in_cloud,

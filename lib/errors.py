@@ -98,6 +98,12 @@ class EmailNotVerifiedError(Refusal):
     status, code, title = 403, "email_not_verified", "Follow the link in the mail first"
 
 
+class WrongPasswordError(Refusal):
+    """Of somebody logged in, who was asked for their password once more."""
+
+    status, code, title = 403, "wrong_password", "The current password is wrong"
+
+
 class PlanUpgradeRequiredError(Refusal):
     status, code, title = 403, "plan_upgrade_required", "A higher plan is needed to watch this"
 
@@ -124,6 +130,10 @@ class MethodNotAllowedError(Refusal):
 
 class EmailTakenError(Refusal):
     status, code, title = 409, "email_taken", "This email address has an account already"
+
+
+class LastAdminError(Refusal):
+    status, code, title = 409, "last_admin", "The last admin cannot leave"
 
 
 class AlreadySubscribedError(Refusal):

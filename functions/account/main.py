@@ -1,12 +1,19 @@
-"""account: what the caller has, pays for and is logged in with."""
+"""account: what the caller has, pays for and is logged in with; changing it; leaving."""
 
 import os
 from functools import partial
 
-from lib.accounts import endpoints
+from lib.accounts import account as endpoints
+from lib.accounts.changing import Changes
+from lib.accounts.closing import Closing
+from lib.accounts.confirming import CurrentPassword
+from lib.accounts.exporting import Exports
 from lib.accounts.service import Overviews
 from lib.accounts.store import StoredSessions
+from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.task_queue import task_queue
+from lib.billing.closures import Closures
 from lib.billing.membership import AccountMembership
 from lib.config import Environment
 from lib.database.engine import open_database
@@ -14,11 +21,21 @@ from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
+settings = env.accounts()
 database = open_database(env.database())
+hasher = Argon2Hasher(settings.hashing_slots)
+current = CurrentPassword(database, hasher)
 overviews = Overviews(database, AccountMembership(SystemClock(), env.plans()))
+changes = Changes(database, hasher, current)
+closing = Closing(database, current, Closures(database, task_queue(env.tasks())))
 account = serve(
-    [(endpoints.ACCOUNT, partial(endpoints.account, overviews))],
+    [
+        (endpoints.ACCOUNT, partial(endpoints.account, overviews, Exports(database))),
+        (endpoints.CHANGE_ACCOUNT, partial(endpoints.change, changes)),
+        (endpoints.DELETE_ACCOUNT, partial(endpoints.delete, closing)),
+    ],
     env.web(),
     tokens=JwtTokens(env.tokens()),
     sessions=StoredSessions(database),
+    rules={"password_min_length": settings.password_min_length},
 )

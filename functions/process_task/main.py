@@ -5,6 +5,7 @@ from functools import partial
 
 from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.stripe_payments import StripePayments
+from lib.billing.closures import CLOSE_CUSTOMER, Cancellations
 from lib.billing.events import STRIPE_EVENT
 from lib.billing.processing import StripeEvents
 from lib.billing.sync import Sync
@@ -17,7 +18,11 @@ from lib.web.ports import SystemClock
 env = Environment(os.environ)
 payments = StripePayments(env.stripe(), env.app_url())
 sync = Sync(payments, env.plans(), env.access(), SystemClock())
-kinds = {STRIPE_EVENT: StripeEvents(open_database(env.database()), payments, sync).process}
+database = open_database(env.database())
+kinds = {
+    STRIPE_EVENT: StripeEvents(database, payments, sync).process,
+    CLOSE_CUSTOMER: Cancellations(database, payments).cancel_everything,
+}
 process_task = serve(
     [(tasks.PROCESS_TASK, partial(tasks.process_task, kinds))],
     env.web(),

@@ -5,6 +5,7 @@ from functools import partial
 
 from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.task_queue import task_queue
+from lib.billing.closures import Closures
 from lib.billing.events import LeftEvents
 from lib.config import Environment
 from lib.database.engine import open_database
@@ -14,8 +15,10 @@ from lib.web.function import serve
 
 env = Environment(os.environ)
 database = open_database(env.database())
+queue = task_queue(env.tasks())
 parts = {
-    "billing": LeftEvents(database, task_queue(env.tasks())).reconcile,
+    "billing": LeftEvents(database, queue).reconcile,
+    "closures": Closures(database, queue).reconcile,
     "retention": Retention(database).purge,
 }
 reconcile = serve(

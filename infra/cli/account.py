@@ -13,6 +13,7 @@ from lib.billing import store as billing
 from lib.billing.membership import AccountMembership
 from lib.billing.sync import Sync
 from lib.errors import NotFoundError
+from lib.web.operation import as_uuid
 from lib.web.ports import SystemClock
 
 SUBSCRIPTION = (
@@ -47,7 +48,7 @@ def show_(on: Operator, who: str, *, lines: int, as_json: bool) -> None:
         _, entitlement = membership.of(tx, user.id, user.role)
         customer = billing.customer_of(tx, user.id)
         subscriptions = billing.subscriptions_of(tx, user.id)
-        audit = accounts.audit_lines(tx, user.id, lines)
+        said = accounts.audit_lines(tx, user.id, lines)
     result = {
         "user": {
             "id": user.id,
@@ -59,9 +60,7 @@ def show_(on: Operator, who: str, *, lines: int, as_json: bool) -> None:
         "stripe_customer_id": customer,
         "entitlement": entitlement,
         "subscriptions": [{name: getattr(row, name) for name in SUBSCRIPTION} for row in subscriptions],
-        "audit": [
-            {"at": row.at, "kind": row.kind, "actor": row.actor, "detail": row.detail} for row in audit
-        ],
+        "audit": [_line(row) for row in said],
     }
     about = [
         ("user", f"{user.email} {user.id} {user.role}"),
@@ -75,8 +74,24 @@ def show_(on: Operator, who: str, *, lines: int, as_json: bool) -> None:
         )
         for row in subscriptions
     ]
-    said = [(row.at, f"{row.kind} by {row.actor} {row.detail or ''}") for row in audit]
-    show(result, table([*about, *paid, *said]), as_json=as_json)
+    show(result, table([*about, *paid, *(_said(row) for row in said)]), as_json=as_json)
+
+
+@account.command()
+@click.argument("who")
+@click.option("--lines", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most.")
+@json_option
+@operator
+def audit(on: Operator, who: str, *, lines: int, as_json: bool) -> None:
+    """The audit log about WHO, newest first: what, by whom, from where. An account that is gone by its id."""
+    with on.database.transaction() as tx:
+        user = accounts.find_user(tx, who)
+        user_id = user.id if user else as_uuid(who)
+        found = accounts.audit_lines(tx, user_id, lines) if user_id else []
+    if not found:
+        raise NotFoundError("The audit log knows no such account")
+    result = {"user_id": user_id, "gone": user is None, "audit": [_line(row) for row in found]}
+    show(result, table([_said(row) for row in found]), as_json=as_json)
 
 
 @account.command()
@@ -117,6 +132,15 @@ def sync(on: Operator, who: str, *, dry_run: bool, as_json: bool) -> None:
         lines,
         as_json=as_json,
     )
+
+
+def _line(row: Row[Any]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("at", "kind", "actor", "address", "detail")}
+
+
+def _said(row: Row[Any]) -> tuple[Any, str]:
+    place = f" from {row.address}" if row.address else ""
+    return row.at, f"{row.kind} by {row.actor}{place} {row.detail or ''}"
 
 
 def _find(tx: Connection, who: str) -> Row[Any]:

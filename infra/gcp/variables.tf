@@ -266,7 +266,7 @@ variable "settings" {
     condition = length(setsubtract(keys(var.settings), [
       "ACCESS_TOKEN_SECONDS", "CLOUDFLARE_ACCESS_RULES", "HASHING_SLOTS", "MAX_BODY_BYTES", "PASSWORD_MIN_LENGTH", "PAST_DUE_GRACE_DAYS",
       "PLAYBACK_MAX_SECONDS", "REFRESH_GRACE_SECONDS", "REFRESH_TOKEN_DAYS", "RENEWAL_GRACE_HOURS",
-      "RENTAL_START_DAYS", "STREAM_LEASE_SECONDS", "VIDEO_PROVIDER",
+      "RENTAL_START_DAYS", "SESSION_IDLE_DAYS", "STREAM_LEASE_SECONDS", "VIDEO_PROVIDER",
     ])) == 0
     error_message = "settings takes limits only: everything else has a variable or a secret of its own."
   }

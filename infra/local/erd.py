@@ -43,7 +43,8 @@ PURPOSES = {
     "denial_syncs": "When an account was last synced because its viewer was about to be refused.",
     "videos": "Films and where they stand with their provider.",
     "playback_sessions": "A film opened by a login, with the lease that counts it as a stream.",
-    "audit_log": "What happened, written once. A trigger refuses changes.",
+    "audit_log": "What happened, written once. A trigger refuses changes, except that an address is forgotten.",
+    "closures": "What deleted accounts left to end at Stripe; a row goes when that is done.",
 }
 
 _SHORT = {"timestamp_with_time_zone": "timestamptz", "float": "double_precision"}
@@ -70,7 +71,7 @@ def document() -> str:
             "`make check` fails when the two differ.",
             "",
             "Times are `timestamptz`. Ids are UUIDs made by the application, unless Stripe named the thing.",
-            "`audit_log.user_id` has no foreign key on purpose: the log outlives whom it is about.",
+            "`user_id` of `audit_log` and `closures` has no foreign key on purpose: they outlive whom they are about.",
             "",
             "```mermaid",
             "erDiagram",

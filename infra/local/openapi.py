@@ -19,8 +19,8 @@ from fastapi import Query as QueryParameter
 from pydantic import BaseModel
 
 from lib import errors
+from lib.accounts import account, keys
 from lib.accounts import endpoints as accounts
-from lib.accounts import keys
 from lib.billing import endpoints as billing
 from lib.billing import events, plans
 from lib.video import catalogue, cloudflare_events, heartbeats, mux_events, playback, uploads
@@ -32,6 +32,7 @@ FILE = Path(__file__).resolve().parents[2] / "functions" / "api_docs" / "openapi
 
 OPERATIONS = (
     *accounts.OPERATIONS,
+    *account.OPERATIONS,
     keys.JWKS,
     plans.LIST_PLANS,
     billing.CREATE_CHECKOUT,

@@ -1,8 +1,10 @@
 """What accounts' functions answer, for the documentation and for tests."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
+
+from pydantic import RootModel
 
 from lib.web.answers import AnswerModel, EntitlementModel, SubscriptionModel
 
@@ -39,6 +41,16 @@ class AccountAnswer(AnswerModel):
     subscription: SubscriptionModel | None
     entitlement: EntitlementModel
     sessions: list[Session]
+
+
+class ExportAnswer(AnswerModel):
+    exported_at: datetime
+    held: dict[str, list[dict[str, Any]]]
+    """Table -> its rows about the caller, without hashes and seals."""
+
+
+class AccountOrExport(RootModel[AccountAnswer | ExportAnswer]):
+    pass
 
 
 class Key(AnswerModel):

@@ -1,4 +1,4 @@
-"""register, login, account: requests and answers."""
+"""register, login, refresh, logout: requests and answers."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -8,8 +8,9 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
 
+from lib.accounts.passwords import weakness
 from lib.accounts.refreshing import Refreshing
-from lib.accounts.service import Accounts, Login, Logouts, Overviews
+from lib.accounts.service import Accounts, Login, Logouts
 from lib.errors import (
     EmailTakenError,
     InvalidCredentialsError,
@@ -61,19 +62,24 @@ NewPassword = Annotated[Password, AfterValidator(_strong)]
 ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
 
+# When nothing else is wrong with a body.
+refused_as_weak: Mapping[str, type[Refusal]] = {"weak_password": WeakPasswordError}
+
+
 class RegisterBody(Body):
     email: Email
     name: ShortText | None = None
     # After what it must differ from.
     password: NewPassword
 
-    refused_as: ClassVar[Mapping[str, type[Refusal]]] = {"weak_password": WeakPasswordError}
+    refused_as: ClassVar[Mapping[str, type[Refusal]]] = refused_as_weak
 
     @field_validator("password")
     @classmethod
-    def _not_oneself(cls, password: str, info: ValidationInfo) -> str:
-        if password.lower() in {info.data.get("email"), (info.data.get("name") or "").lower()}:
-            raise PydanticCustomError("weak_password", "should not be the email address or the name")
+    def _not_guessed(cls, password: str, info: ValidationInfo) -> str:
+        found = weakness(password, email=info.data.get("email"), name=info.data.get("name"))
+        if found:
+            raise PydanticCustomError("weak_password", "{what}", {"what": found})
         return password
 
 
@@ -88,8 +94,18 @@ class RefreshBody(Body):
 
 
 class LogoutBody(Body):
+    """At most one of them; without any, this login."""
+
     everywhere: bool = False
+    others: bool = False
     session_id: Annotated[str, Field(max_length=100)] | None = None
+
+    @field_validator("others", "session_id")
+    @classmethod
+    def _one_of_them(cls, wish: object, info: ValidationInfo) -> object:
+        if wish and (info.data.get("everywhere") or info.data.get("others")):
+            raise PydanticCustomError("ambiguous", "should not stand beside everywhere or others")
+        return wish
 
 
 REGISTER = Operation(
@@ -130,21 +146,13 @@ LOGOUT = Operation(
     function="logout",
     method="POST",
     tag="Accounts",
-    summary="End this login, another of one's own, or all of them",
+    summary="End this login, another of one's own, all others, or all of them",
     who=Who.USER,
     body=LogoutBody,
     answers={204: None},
     refusals=(NotFoundError,),
 )
-ACCOUNT = Operation(
-    function="account",
-    method="GET",
-    tag="Accounts",
-    summary="The caller's account, subscription, entitlement and open logins",
-    who=Who.USER,
-    answers={200: "lib.accounts.answers:AccountAnswer"},
-)
-OPERATIONS = (REGISTER, LOGIN, REFRESH, LOGOUT, ACCOUNT)
+OPERATIONS = (REGISTER, LOGIN, REFRESH, LOGOUT)
 
 
 def register(accounts: Accounts, call: Call) -> Answer:
@@ -163,22 +171,20 @@ def login(accounts: Accounts, call: Call) -> Answer:
 
 def refresh(refreshing: Refreshing, call: Call) -> Answer:
     body: RefreshBody = call.body
-    return _began(200, refreshing.refresh(body.refresh_token), call)
+    return _began(200, refreshing.refresh(body.refresh_token, address=call.address), call)
 
 
 def logout(logouts: Logouts, call: Call) -> Answer:
     body: LogoutBody = call.body
     caller = call.user()
-    if body.everywhere:
-        logouts.end(caller.user_id, None)
-    elif body.session_id is None:
-        logouts.end(caller.user_id, caller.session_id)
-    else:
-        session_id = as_uuid(body.session_id)
-        # None would end all of them.
-        if session_id is None:
-            raise NotFoundError("There is no such login")
-        logouts.end(caller.user_id, session_id)
+    if body.everywhere or body.others:
+        but = caller.session_id if body.others else None
+        logouts.end_all(caller.user_id, but=but, address=call.address)
+        return Answer(204)
+    session_id = caller.session_id if body.session_id is None else as_uuid(body.session_id)
+    if session_id is None:
+        raise NotFoundError("There is no such login")
+    logouts.end(caller.user_id, session_id, address=call.address)
     return Answer(204)
 
 
@@ -193,29 +199,6 @@ def _began(status: int, login: Login, call: Call) -> Answer:
         "refresh_expires_in": login.refresh_expires_in,
     }
     return Answer(status, body, private=True)
-
-
-def account(overviews: Overviews, call: Call) -> Answer:
-    caller = call.user()
-    found = overviews.of(caller.user_id)
-    sessions = [
-        {
-            "id": str(session.id),
-            "device_name": session.device_name,
-            "address": session.address,
-            "created_at": rfc3339(session.created_at),
-            "last_used_at": rfc3339(session.last_used_at),
-            "current": session.id == caller.session_id,
-        }
-        for session in found.sessions
-    ]
-    body = {
-        "user": user_body(found.user),
-        "subscription": found.subscription,
-        "entitlement": found.entitlement,
-        "sessions": sessions,
-    }
-    return Answer(200, body, private=True)
 
 
 def user_body(user: Row[Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from lib.web.ports import Tokens
 
-__all__ = ["Hasher", "Membership", "Tokens"]
+__all__ = ["Closures", "Hasher", "Membership", "Tokens"]
 
 
 class Hasher(Protocol):
@@ -33,4 +33,16 @@ class Membership(Protocol):
         self, tx: Connection, user_id: uuid.UUID, role: str
     ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """`subscription` (or None) and `entitlement` as the contract writes them."""
+        ...
+
+
+class Closures(Protocol):
+    """What an account leaves to be ended elsewhere when it is deleted."""
+
+    def note(self, tx: Connection, user_id: uuid.UUID) -> None:
+        """Within the deletion, before the account goes: keeps what has to be ended after it."""
+        ...
+
+    def hand_on(self, user_id: uuid.UUID) -> None:
+        """After the deletion's commit: sees that it is ended soon. Whatever fails here is made up for later."""
         ...

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -34,8 +35,9 @@ class Refreshing:
         self._tokens = tokens
         self._clock = clock
         self._grace = settings.refresh_grace_seconds
+        self._idle = timedelta(days=settings.idle_days)
 
-    def refresh(self, token: str) -> Login:
+    def refresh(self, token: str, *, address: str) -> Login:
         """New tokens of the same login.
 
         Raises:
@@ -46,23 +48,28 @@ class Refreshing:
         with self._database.transaction() as tx:
             # Locked: of a hundred calls with one token the first spends it, the others find it spent.
             row = store.lock_refresh_token(tx, token_hash)
-            if row is not None and row.alive:
-                if row.sealed_successor is None:
-                    fresh = secrets.token_bytes(32)
-                    successor = _text(fresh)
-                    store.spend_refresh_token(
-                        tx,
-                        token_hash,
-                        sealed=_seal(token, fresh),
-                        successor_hash=_hash(successor),
-                        row=row,
-                    )
-                    return self._login(tx, row, successor)
-                if row.spent_for <= self._grace:
-                    return self._login(tx, row, _text(_seal(token, row.sealed_successor)))
-                store.revoke_sessions(tx, row.user_id, row.session_id)
-                store.record(tx, "refresh_token_reused", row.user_id, {"session": str(row.session_id)})
-        # Raised after the commit, so that the revocation stays.
+            if row is None or not row.alive:
+                raise InvalidRefreshTokenError
+            if row.sealed_successor is None:
+                fresh = secrets.token_bytes(32)
+                successor = _text(fresh)
+                store.spend_refresh_token(
+                    tx,
+                    token_hash,
+                    sealed=_seal(token, fresh),
+                    successor_hash=_hash(successor),
+                    successor_expires_at=min(row.login_expires_at, self._clock.now() + self._idle),
+                    session_id=row.session_id,
+                    address=address,
+                )
+                return self._login(tx, row, successor)
+            if row.spent_for <= self._grace:
+                return self._login(tx, row, _text(_seal(token, row.sealed_successor)))
+        # Not under the row's lock: who ends logins takes theirs in another order.
+        with self._database.transaction() as tx:
+            if store.revoke_sessions(tx, row.user_id, row.session_id):
+                detail = {"session": str(row.session_id)}
+                store.record(tx, "refresh_token_reused", row.user_id, detail, address=address)
         raise InvalidRefreshTokenError
 
     def _login(self, tx: Connection, row: Row[Any], refresh_token: str) -> Login:
@@ -73,7 +80,7 @@ class Refreshing:
             access_token,
             expires_in,
             refresh_token,
-            max(0, int((row.expires_at - now).total_seconds())),
+            max(0, int((row.login_expires_at - now).total_seconds())),
         )
 
 

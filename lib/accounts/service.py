@@ -21,6 +21,7 @@ from lib.errors import (
     Refusal,
     TooManyAttemptsError,
     TooManyRequestsError,
+    UnavailableError,
 )
 from lib.web.ports import Claims, Clock
 
@@ -72,7 +73,7 @@ class Accounts:
         if self._settings.count_loopback or not is_loopback(address):
             with self._database.transaction() as tx:
                 key = "register:" + network(address)
-                refusal = _counted(tx, key, REGISTRATIONS_PER_ADDRESS, TooManyRequestsError)
+                refusal = counted(tx, key, REGISTRATIONS_PER_ADDRESS, TooManyRequestsError)
             if refusal:
                 raise refusal
         password_hash = self._hasher.hash(password)
@@ -80,7 +81,7 @@ class Accounts:
             user = store.add_user(tx, email=email, name=name, password_hash=password_hash)
             if user is None:
                 raise EmailTakenError
-            store.record(tx, "registered", user.id, {})
+            store.record(tx, "registered", user.id, {}, address=address)
             return self._begin(tx, user, device_name=None, address=address)
 
     def login(self, *, email: str, password: str, device_name: str | None, address: str) -> Login:
@@ -96,7 +97,7 @@ class Accounts:
         address_key = "address:" + network(address)
         with self._database.transaction() as tx:
             # The address first, and no row for the email if that is over: it could send a new one each time.
-            refusal = _counted(tx, address_key, ATTEMPTS_PER_ADDRESS, TooManyAttemptsError) or _counted(
+            refusal = counted(tx, address_key, ATTEMPTS_PER_ADDRESS, TooManyAttemptsError) or counted(
                 tx, account_key, ATTEMPTS_PER_ACCOUNT, TooManyAttemptsError
             )
             user = store.user_by_email(tx, email)
@@ -109,9 +110,15 @@ class Accounts:
         newer = self._hasher.hash(password) if self._hasher.is_outdated(user.password_hash) else None
         with self._database.transaction() as tx:
             store.forgive_attempt(tx, account=account_key, address=address_key)
+            # What was verified must still hold: a new password ends all logins, so none may begin with the old.
+            current = store.lock_user(tx, email)
+            if current is None:
+                raise InvalidCredentialsError
+            if current.password_hash != user.password_hash:
+                raise UnavailableError("The account is being changed elsewhere", retry_after=1)
             if newer:
                 store.replace_password_hash(tx, user.id, old=user.password_hash, new=newer)
-            store.record(tx, "logged_in", user.id, {})
+            store.record(tx, "logged_in", user.id, {}, address=address)
             return self._begin(tx, user, device_name=device_name, address=address)
 
     def _begin(self, tx: Connection, user: Row[Any], *, device_name: str | None, address: str) -> Login:
@@ -124,13 +131,14 @@ class Accounts:
             device_name=device_name,
             address=address,
             token=refresh_token,
+            token_expires_at=now + min(lifetime, timedelta(days=self._settings.idle_days)),
             expires_at=now + lifetime,
         )
         access_token, expires_in = self._tokens.issue(Claims(user.id, session_id), now=now)
         return Login(user, access_token, expires_in, refresh_token, int(lifetime.total_seconds()))
 
 
-def _counted(tx: Connection, key: str, limit: int, kind: type[Refusal]) -> Refusal | None:
+def counted(tx: Connection, key: str, limit: int, kind: type[Refusal]) -> Refusal | None:
     """Counts one more attempt; the refusal if that is over the limit."""
     count, left = store.count_attempt(tx, key, ATTEMPT_WINDOW)
     return kind(retry_after=int(left) + 1) if count > limit else None
@@ -142,17 +150,22 @@ class Logouts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def end(self, user_id: uuid.UUID, session_id: uuid.UUID | None) -> None:
-        """End one login of the user, or with None all of them.
+    def end(self, user_id: uuid.UUID, session_id: uuid.UUID, *, address: str) -> None:
+        """End one login of the user, and its streams.
 
         Raises:
             NotFoundError: there is no such open login of this user.
         """
         with self._database.transaction() as tx:
-            ended = store.revoke_sessions(tx, user_id, session_id)
-            if not ended:
+            if not store.revoke_sessions(tx, user_id, session_id):
                 raise NotFoundError("There is no such login")
-            store.record(tx, "logged_out", user_id, {"logins": ended})
+            store.record(tx, "logged_out", user_id, {"logins": 1}, address=address)
+
+    def end_all(self, user_id: uuid.UUID, *, but: uuid.UUID | None, address: str) -> None:
+        """End all logins of the user, or all but one, and their streams. That there is none is fine."""
+        with self._database.transaction() as tx:
+            ended = store.revoke_sessions(tx, user_id, None, but=but)
+            store.record(tx, "logged_out", user_id, {"logins": ended}, address=address)
 
 
 @dataclass(frozen=True, slots=True)

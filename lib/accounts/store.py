@@ -2,14 +2,15 @@
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, select, text, update
+from sqlalchemy import Connection, Row, and_, case, delete, func, insert, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.database.engine import Database
-from lib.database.schema import attempts, audit_log, refresh_tokens, sessions, users
+from lib.database.schema import attempts, audit_log, playback_sessions, refresh_tokens, sessions, users
 from lib.errors import InvalidTokenError
 from lib.web.ports import Caller, Claims
 
@@ -58,8 +59,27 @@ def user_by_id(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
 
 
 def lock_user(tx: Connection, email: str) -> Row[Any] | None:
-    """The user, locked until the transaction ends."""
-    return tx.execute(select(users).where(users.c.email == email).with_for_update()).first()
+    """The user, locked against changes by others until the transaction ends."""
+    return tx.execute(select(users).where(users.c.email == email).with_for_update(key_share=True)).first()
+
+
+def lock_person(tx: Connection, user_id: uuid.UUID, *, leaving: bool = False) -> Row[Any]:
+    """The user, locked against changes by others; against new rows that name them too if they are `leaving`.
+
+    Raises:
+        InvalidTokenError: there is none any more.
+    """
+    found = select(users).where(users.c.id == user_id)
+    user = tx.execute(found.with_for_update(key_share=not leaving)).first()
+    if user is None:
+        raise InvalidTokenError
+    return user
+
+
+def lock_admins(tx: Connection) -> int:
+    """How many admins there are; none comes or goes until the transaction ends."""
+    locked = select(users.c.id).where(users.c.role == "admin").order_by(users.c.id).with_for_update()
+    return len(tx.execute(locked).all())
 
 
 def find_user(tx: Connection, who: str) -> Row[Any] | None:
@@ -75,6 +95,16 @@ def admins(tx: Connection) -> list[Row[Any]]:
     return list(
         tx.execute(select(users).where(users.c.role == "admin").order_by(users.c.created_at, users.c.id))
     )
+
+
+def change_user(tx: Connection, user_id: uuid.UUID, values: Mapping[str, Any]) -> Row[Any]:
+    """The user with these values."""
+    return tx.execute(update(users).where(users.c.id == user_id).values(values).returning(*users.c)).one()
+
+
+def delete_user(tx: Connection, user_id: uuid.UUID) -> None:
+    """And with them all that hangs on them: logins, streams, positions, what was bought."""
+    tx.execute(delete(users).where(users.c.id == user_id))
 
 
 def give_role(tx: Connection, user_id: uuid.UUID, role: str) -> bool:
@@ -97,6 +127,7 @@ def add_session(
     device_name: str | None,
     address: str,
     token: str,
+    token_expires_at: datetime,
     expires_at: datetime,
 ) -> uuid.UUID:
     """A login with its first refresh token, which is kept as a hash."""
@@ -112,7 +143,9 @@ def add_session(
     )
     tx.execute(
         insert(refresh_tokens).values(
-            token_hash=hashlib.sha256(token.encode()).digest(), session_id=session_id, expires_at=expires_at
+            token_hash=hashlib.sha256(token.encode()).digest(),
+            session_id=session_id,
+            expires_at=token_expires_at,
         )
     )
     return session_id
@@ -128,7 +161,7 @@ def lock_refresh_token(tx: Connection, token_hash: bytes) -> Row[Any] | None:
     return tx.execute(
         select(
             refresh_tokens.c.session_id,
-            refresh_tokens.c.expires_at,
+            sessions.c.expires_at.label("login_expires_at"),
             refresh_tokens.c.sealed_successor,
             # Not now(), which is when the transaction began: it may have waited for its turn since.
             func.extract("epoch", func.clock_timestamp() - refresh_tokens.c.spent_at).label("spent_for"),
@@ -137,14 +170,22 @@ def lock_refresh_token(tx: Connection, token_hash: bytes) -> Row[Any] | None:
         )
         .join(sessions, sessions.c.id == refresh_tokens.c.session_id)
         .where(refresh_tokens.c.token_hash == token_hash)
-        .with_for_update()
+        # A stream that begins names its login, and need not wait for this.
+        .with_for_update(key_share=True)
     ).first()
 
 
 def spend_refresh_token(
-    tx: Connection, token_hash: bytes, *, sealed: bytes, successor_hash: bytes, row: Row[Any]
+    tx: Connection,
+    token_hash: bytes,
+    *,
+    sealed: bytes,
+    successor_hash: bytes,
+    successor_expires_at: datetime,
+    session_id: uuid.UUID,
+    address: str,
 ) -> None:
-    """The old one is spent, its successor lives, the login was used just now."""
+    """The old one is spent, its successor lives, the login was used just now and from here."""
     tx.execute(
         update(refresh_tokens)
         .where(refresh_tokens.c.token_hash == token_hash)
@@ -152,29 +193,54 @@ def spend_refresh_token(
     )
     tx.execute(
         insert(refresh_tokens).values(
-            token_hash=successor_hash, session_id=row.session_id, expires_at=row.expires_at
+            token_hash=successor_hash, session_id=session_id, expires_at=successor_expires_at
         )
     )
-    tx.execute(update(sessions).where(sessions.c.id == row.session_id).values(last_used_at=func.now()))
+    used = update(sessions).where(sessions.c.id == session_id)
+    tx.execute(used.values(last_used_at=func.now(), address=address or None))
 
 
-def revoke_sessions(tx: Connection, user_id: uuid.UUID, session_id: uuid.UUID | None) -> int:
-    """Ends one login of the user, or all; how many that were open."""
+def lock_streams(tx: Connection, user_id: uuid.UUID) -> None:
+    """The lock under which open_playback counts the user's streams. It comes before any row's."""
+    tx.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('streams:' || :who, 0))"), {"who": str(user_id)}
+    )
+
+
+def revoke_sessions(
+    tx: Connection,
+    user_id: uuid.UUID,
+    session_id: uuid.UUID | None,
+    *,
+    but: uuid.UUID | None = None,
+) -> int:
+    """Ends one login of the user, or all, or all but one, and their streams; how many logins that were open."""
+    lock_streams(tx, user_id)
     ended = update(sessions).where(sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
     if session_id is not None:
         ended = ended.where(sessions.c.id == session_id)
-    return len(tx.execute(ended.values(revoked_at=func.now()).returning(sessions.c.id)).all())
+    if but is not None:
+        ended = ended.where(sessions.c.id != but)
+    found = tx.scalars(ended.values(revoked_at=func.now()).returning(sessions.c.id)).all()
+    playing = update(playback_sessions).where(
+        playback_sessions.c.session_id.in_(found), playback_sessions.c.expires_at > func.now()
+    )
+    tx.execute(playing.values(expires_at=func.now(), stopped_at=func.now()))
+    return len(found)
 
 
 def live_sessions(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
-    """The open logins, last used first."""
+    """The open logins, last used first. One whose refresh token ran out unused is over."""
     return list(
         tx.execute(
             select(sessions)
+            .join(refresh_tokens, refresh_tokens.c.session_id == sessions.c.id)
             .where(
                 sessions.c.user_id == user_id,
                 sessions.c.revoked_at.is_(None),
                 sessions.c.expires_at > func.now(),
+                refresh_tokens.c.spent_at.is_(None),
+                refresh_tokens.c.expires_at > func.now(),
             )
             .order_by(sessions.c.last_used_at.desc(), sessions.c.id)
             .limit(100)
@@ -214,12 +280,31 @@ def forgive_attempt(tx: Connection, *, account: str, address: str) -> None:
     tx.execute(delete(attempts).where(attempts.c.key == account))
 
 
+def forgive_password(tx: Connection, user_id: uuid.UUID) -> None:
+    tx.execute(delete(attempts).where(attempts.c.key == f"password:{user_id}"))
+
+
 def record(
-    tx: Connection, kind: str, user_id: uuid.UUID, detail: dict[str, Any], *, actor: str | None = None
+    tx: Connection,
+    kind: str,
+    user_id: uuid.UUID,
+    detail: dict[str, Any],
+    *,
+    actor: str | None = None,
+    address: str | None = None,
 ) -> None:
     """A line of the audit log, about the user and, unless somebody else is named, by the user."""
     by = actor or f"user:{user_id}"
-    tx.execute(insert(audit_log).values(kind=kind, user_id=user_id, actor=by, detail=detail))
+    line = insert(audit_log).values(
+        kind=kind, user_id=user_id, actor=by, detail=detail, address=address or None
+    )
+    tx.execute(line)
+
+
+def forget_addresses(tx: Connection, user_id: uuid.UUID) -> None:
+    """From where the user did what the audit log says."""
+    placed = audit_log.c.address.is_not(None)
+    tx.execute(update(audit_log).where(audit_log.c.user_id == user_id, placed).values(address=null()))
 
 
 def audit_lines(tx: Connection, user_id: uuid.UUID, limit: int) -> list[Row[Any]]:

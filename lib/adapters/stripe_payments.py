@@ -29,6 +29,7 @@ TIMEOUT_SECONDS = 6
 RETRIES = 1
 _MOST_SUBSCRIPTIONS = 100
 _MOST_SESSIONS = 1000
+_MOST_PAGES = 100
 _RECENT = 10
 # A period's bill is drawn up a moment after the period begins.
 _SLACK_SECONDS = 3600
@@ -124,6 +125,29 @@ class StripePayments:
             except stripe.InvalidRequestError:
                 # It was paid or ran out in the meantime.
                 return _session(self._v1.checkout.sessions.retrieve(session_id))
+
+    def open_checkouts(self, customer_id: str) -> tuple[str, ...]:
+        with _answered():
+            try:
+                found = self._v1.checkout.sessions.list(
+                    {"customer": customer_id, "status": "open", "limit": _MOST_PAGES}
+                )
+            except stripe.InvalidRequestError as error:
+                if error.code != "resource_missing":
+                    raise
+                return ()
+        return tuple(session.id for session in found.data)
+
+    def delete_customer(self, customer_id: str) -> None:
+        with _answered():
+            try:
+                self._v1.customers.delete(customer_id)
+            except stripe.InvalidRequestError as error:
+                if error.code != "resource_missing":
+                    raise
+                # Stripe answers alike for one that was deleted and one that never was; asked, it tells.
+                if not self.customer(customer_id).deleted:
+                    raise UnavailableError("The payment provider contradicts itself") from error
 
     def open_portal(self, customer_id: str) -> str:
         with _answered():

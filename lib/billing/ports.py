@@ -110,6 +110,18 @@ class Payments(Protocol):
         """
         ...
 
+    def open_checkouts(self, customer_id: str) -> tuple[str, ...]:
+        """Ids of the customer's pages that can still be paid on; none of a customer that is gone."""
+        ...
+
+    def delete_customer(self, customer_id: str) -> None:
+        """Deletes the customer, which ends its subscriptions at once. One that was deleted before is fine.
+
+        Raises:
+            CustomerGoneError: the provider never knew this customer.
+        """
+        ...
+
     def open_portal(self, customer_id: str) -> str:
         """The address of a page where the customer manages payment and subscription themselves.
 

@@ -19,17 +19,29 @@ from lib.database.schema import (
     subscriptions,
     users,
 )
+from lib.errors import InvalidTokenError
 
 
 def lock_account(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
     """The user's billing row, made if there is none, locked until the transaction ends.
 
     Not the user row: whoever syncs with the provider must not hold up logins.
+
+    Raises:
+        InvalidTokenError: the user was deleted since their token was checked.
     """
-    tx.execute(upsert(billing_accounts).values(user_id=user_id).on_conflict_do_nothing())
-    return tx.execute(
-        select(billing_accounts).where(billing_accounts.c.user_id == user_id).with_for_update()
-    ).one()
+    mine = select(billing_accounts).where(billing_accounts.c.user_id == user_id)
+    # Of who has no row yet the user is looked at, and a deletion under way waited for. Of others not: the
+    # deletion locks the user first and this row after.
+    rowless = select(users.c.id).where(users.c.id == user_id, ~mine.exists())
+    made = upsert(billing_accounts).from_select(
+        [billing_accounts.c.user_id], rowless.with_for_update(read=True, key_share=True, of=users)
+    )
+    tx.execute(made.on_conflict_do_nothing())
+    row = tx.execute(mine.with_for_update()).first()
+    if row is None:
+        raise InvalidTokenError
+    return row
 
 
 def user_of_customer(tx: Connection, customer_id: str) -> uuid.UUID | None:

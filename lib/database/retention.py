@@ -1,15 +1,15 @@
 """How long rows are kept: what is over and of no more use is deleted, in small batches.
 
-Not here: users and what they bought and watched, and the audit log, which gives nothing back.
+Not here: users and what they bought and watched. The audit log gives no line back, but where somebody was.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Delete, Table, Update, and_, delete, func, null, or_, select, update
 
 from lib.database.engine import Database
-from lib.database.schema import attempts, idempotency_keys, inbox, links, mails, sessions
+from lib.database.schema import attempts, audit_log, idempotency_keys, inbox, links, mails, sessions
 
 # As long as the answers may be used: see lib/web/idempotency.py.
 ANSWERS_KEPT = timedelta(hours=24)
@@ -20,6 +20,8 @@ LOGINS_KEPT = timedelta(days=30)
 EVENTS_KEPT = timedelta(days=90)
 # Long enough to find out what became of one that somebody misses.
 MAILS_KEPT = timedelta(days=30)
+# Long enough to look into what somebody noticed late.
+ADDRESSES_KEPT = timedelta(days=90)
 
 BATCH = 1000
 BATCHES = 10
@@ -53,19 +55,31 @@ class Retention:
         self._batches = batches
 
     def purge(self) -> Mapping[str, int]:
-        """Table -> how many of its rows were deleted."""
-        return {table.name: self._purge(table, over) for table, over in _over().items()}
+        """Table -> how many of its rows were deleted; of the audit log, how many forgot their address."""
+        deleted = {table.name: self._purge(table, over) for table, over in _over().items()}
+        return deleted | {audit_log.name: self._forget_addresses()}
+
+    def _forget_addresses(self) -> int:
+        placed = and_(audit_log.c.address.is_not(None), audit_log.c.at < func.now() - ADDRESSES_KEPT)
+        old = select(audit_log.c.id).where(placed).order_by(audit_log.c.at).limit(self._batch)
+        return self._in_batches(
+            update(audit_log).where(audit_log.c.id.in_(old.scalar_subquery())).values(address=null())
+        )
 
     def _purge(self, table: Table, over: ColumnElement[bool]) -> int:
         key = list(table.primary_key)
         # Locked before it is deleted: a row that is being renewed just now is left alone.
         doomed = select(*key).where(over).limit(self._batch).with_for_update(skip_locked=True).cte("doomed")
         statement = delete(table).where(and_(*(column == doomed.c[column.name] for column in key)))
-        deleted = 0
+        return self._in_batches(statement)
+
+    def _in_batches(self, statement: Delete | Update) -> int:
+        """Runs it until it finds less than a batch."""
+        changed = 0
         for _ in range(self._batches):
             with self._database.transaction() as tx:
                 found = tx.execute(statement).rowcount
-            deleted += found
+            changed += found
             if found < self._batch:
                 break
-        return deleted
+        return changed

@@ -513,5 +513,22 @@ audit_log = Table(
     Column("user_id", Uuid),
     Column("actor", Text, nullable=False),
     Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    # From where, for a while: the one thing of a line that can be forgotten, see docs/decisions/0014.
+    Column("address", Text),
     Index("ix_audit_log_user_id", "user_id", "at"),
+    Index("ix_audit_log_placed", "at", postgresql_where=text("address IS NOT NULL")),
+)
+
+closures = Table(
+    "closures",
+    metadata,
+    # Of an account that is gone, while something of it is left to end at Stripe. No foreign key: that is the point.
+    Column("user_id", Uuid, primary_key=True),
+    Column("stripe_customer_id", Text, nullable=False),
+    # How often a task was made for it: part of the task's name.
+    Column("enqueues", Integer, nullable=False, server_default="1"),
+    _time("enqueued_at", default=True),
+    _time("created_at", default=True),
+    CheckConstraint("enqueues > 0", name="enqueued"),
+    Index("ix_closures_enqueued_at", "enqueued_at"),
 )

@@ -356,6 +356,37 @@ def test_a_deleted_customer(provider: Provider) -> None:
         provider.payments.open_portal(customer_id)
 
 
+def test_a_customer_is_deleted_and_what_it_pays_for_ends(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    for _ in range(2):
+        provider.payments.delete_customer(customer_id)
+        assert provider.payments.customer(customer_id).deleted
+
+
+def test_a_customer_nobody_knows_is_not_deleted(provider: Provider) -> None:
+    with pytest.raises(CustomerGoneError):
+        provider.payments.delete_customer("cus_nobody")
+
+
+def test_pages_that_can_still_be_paid_on(provider: Provider) -> None:
+    customer_id = customer(provider)
+    assert provider.payments.open_checkouts(customer_id) == ()
+    paid, left, open_ = (open_page(provider, customer_id) for _ in range(3))
+    provider.pay(paid)
+    provider.payments.expire_checkout(left.id)
+    open_page(provider, customer(provider))
+    assert provider.payments.open_checkouts(customer_id) == (open_.id,)
+    assert provider.payments.open_checkouts("cus_nobody") == ()
+
+
+def test_a_page_expires_after_its_customer_is_gone_too(provider: Provider) -> None:
+    customer_id = customer(provider)
+    page = open_page(provider, customer_id)
+    provider.payments.delete_customer(customer_id)
+    assert provider.payments.open_checkouts(customer_id) in ((), (page.id,))
+    assert provider.payments.expire_checkout(page.id).state == "expired"
+
+
 def test_the_newest_comes_first(provider: Provider) -> None:
     customer_id = subscribed(provider)
     provider.cancel(customer_id)
@@ -434,6 +465,8 @@ CALLS: dict[str, Callable[[Payments], object]] = {
     "expire_checkout": lambda p: p.expire_checkout("cs_1"),
     "customer": lambda p: p.customer("cus_1"),
     "open_portal": lambda p: p.open_portal("cus_1"),
+    "open_checkouts": lambda p: p.open_checkouts("cus_1"),
+    "delete_customer": lambda p: p.delete_customer("cus_1"),
     "customer_of": lambda p: p.customer_of("refund", "re_1"),
 }
 
@@ -460,6 +493,9 @@ class Trouble:
                 self.wfile.write(trouble.body)
 
             def do_GET(self) -> None:
+                self._answer()
+
+            def do_DELETE(self) -> None:
                 self._answer()
 
             def do_POST(self) -> None:

@@ -72,6 +72,20 @@ class FakePayments:
             self._close(session_id, "expired")
         return self._sessions[session_id]
 
+    def open_checkouts(self, customer_id: str) -> tuple[str, ...]:
+        self._call("open_checkouts")
+        return tuple(
+            session.id
+            for session in self._sessions.values()
+            if session.state == "open" and self._sold[session.id][0] == customer_id
+        )
+
+    def delete_customer(self, customer_id: str) -> None:
+        self._call("delete_customer")
+        if customer_id not in self.customers.values():
+            raise CustomerGoneError(customer_id)
+        self.delete(customer_id)
+
     def open_portal(self, customer_id: str) -> str:
         self._call("open_portal")
         self._refuse_gone(customer_id)

@@ -410,7 +410,7 @@ TAKEN: dict[str, dict[str, Any]] = {
 def test_a_nul_in_any_text(callers: Callers, operation: Operation) -> None:
     """PostgreSQL keeps no NUL: it is refused, or looked up and not found, and never a fault."""
     for name, schema in schema_of(operation).get("properties", {}).items():
-        if "string" in kinds(schema) and name != "password":
+        if "string" in kinds(schema) and not name.endswith("password"):
             body = TAKEN.get(operation.function, {}) | {name: "a\x00b"}
             answer = callers.allowed(operation).call(operation.method, operation.function, json=body)
             assert answer.status_code in (401, 404, 422), (name, answer.text)

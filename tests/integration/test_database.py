@@ -96,7 +96,8 @@ VALID: dict[str, dict[str, Any]] = {
         "video_id": VIDEO,
         "expires_at": LATER,
     },
-    "audit_log": {"kind": "tested", "actor": "test"},
+    "audit_log": {"kind": "tested", "actor": "test", "address": "192.0.2.1"},
+    "closures": {"user_id": USER, "stripe_customer_id": f"cus_{USER.hex}"},
 }
 
 # A film that was bought; with RENTED, one that was rented.
@@ -192,6 +193,7 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_videos_price_whole", "videos", {"price_currency": "usd"}),
     ("ck_videos_rental_range", "videos", {"price_amount": 1, "price_currency": "usd", "rental_hours": 0}),
     ("ck_videos_rental_has_a_price", "videos", {"rental_hours": 48}),
+    ("ck_closures_enqueued", "closures", {"enqueues": 0}),
     ("ck_playback_sessions_position_positive", "playback_sessions", {"position": -1}),
     ("ck_playback_sessions_stopped_is_over", "playback_sessions", {"stopped_at": NOW}),
 ]
@@ -294,6 +296,10 @@ def test_what_is_allowed_beside(tx: Connection, table: str, row: dict[str, Any])
     "change",
     [
         "UPDATE audit_log SET kind = 'other'",
+        "UPDATE audit_log SET kind = 'other', address = NULL",
+        "UPDATE audit_log SET at = now() - interval '1 day', address = NULL",
+        "UPDATE audit_log SET detail = '{}', user_id = gen_random_uuid()",
+        "UPDATE audit_log SET address = '192.0.2.2'",
         "DELETE FROM audit_log",
         "TRUNCATE audit_log",
         "TRUNCATE users, audit_log CASCADE",
@@ -302,6 +308,16 @@ def test_what_is_allowed_beside(tx: Connection, table: str, row: dict[str, Any])
 def test_the_audit_log_is_append_only(tx: Connection, change: str) -> None:
     with pytest.raises(DBAPIError, match="append-only"), tx.begin_nested():
         tx.execute(text(change))
+
+
+def test_the_audit_log_forgets_where_and_nothing_else(tx: Connection) -> None:
+    lines = metadata.tables["audit_log"]
+    before = tx.execute(lines.select().where(lines.c.kind == "tested").order_by(lines.c.id)).mappings().all()
+    tx.execute(text("UPDATE audit_log SET address = NULL WHERE kind = 'tested'"))
+    after = tx.execute(lines.select().where(lines.c.kind == "tested").order_by(lines.c.id)).mappings().all()
+    assert [dict(line) for line in after] == [{**line, "address": None} for line in before]
+    with pytest.raises(DBAPIError, match="append-only"), tx.begin_nested():
+        tx.execute(text("UPDATE audit_log SET address = '192.0.2.1' WHERE kind = 'tested'"))
 
 
 def test_the_audit_log_outlives_whom_it_is_about(tx: Connection) -> None:

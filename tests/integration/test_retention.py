@@ -143,6 +143,18 @@ def add_over(database: Database, number: int) -> None:
             add(tx, "attempts", key=f"over {key}", count=1, window_ends_at=ago(HOUR))
 
 
+def test_where_somebody_was_long_ago(database: Database) -> None:
+    """The line stays, whatever its age."""
+    with database.transaction() as tx:
+        for kind, age in (("long ago", 91 * DAY), ("lately", 89 * DAY)):
+            add(tx, "audit_log", kind=kind, actor="test", address="192.0.2.1", at=ago(age))
+    assert Retention(database).purge()["audit_log"] == 1
+    with database.transaction() as tx:
+        lines = metadata.tables["audit_log"]
+        found = {line.kind: line.address for line in tx.execute(select(lines.c.kind, lines.c.address))}
+    assert found == {"long ago": None, "lately": "192.0.2.1"}
+
+
 def test_so_many_at_once(database: Database) -> None:
     add_over(database, 7)
     small = Retention(database, batch=2, batches=2)

@@ -33,7 +33,7 @@ COSTLY = DATABASE | BODY | TOKEN | HASHING | STRIPE
 
 # Function -> what it needs of the costly ones; the others must stay out.
 NEEDS: dict[str, set[str]] = {
-    "account": DATABASE | BODY | TOKEN,
+    "account": DATABASE | BODY | TOKEN | HASHING,
     "api-docs": set(),
     "cloudflare-webhook": DATABASE,
     "confirm-checkout": DATABASE | BODY | TOKEN | STRIPE,

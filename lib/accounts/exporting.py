@@ -1,0 +1,59 @@
+"""Everything held about a person, as JSON.
+
+Made from the tables themselves: each one with a `user_id` is in it, so a new one is too. Left out is what
+proves who somebody is and tells nothing about them: hashes and seals.
+"""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, select
+
+from lib.accounts import store
+from lib.database.engine import Database
+from lib.database.schema import metadata, users, videos
+from lib.errors import InvalidTokenError
+from lib.web.operation import rfc3339
+
+# Hashes and seals are bytes in every table but this.
+_SECRETS = {users.c.password_hash}
+
+
+class Exports:
+    """Hands people what is held about them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, user_id: uuid.UUID) -> dict[str, list[dict[str, Any]]]:
+        """Table -> its rows about the user.
+
+        Raises:
+            InvalidTokenError: the user is gone.
+        """
+        with self._database.transaction() as tx:
+            store.read_one_snapshot(tx)
+            held = {"users": _rows(tx, users, users.c.id, user_id)}
+            if not held["users"]:
+                raise InvalidTokenError
+            for table in metadata.sorted_tables:
+                if "user_id" in table.c:
+                    held[table.name] = _rows(tx, table, table.c.user_id, user_id)
+            # Films an admin uploaded.
+            held["videos"] = _rows(tx, videos, videos.c.created_by, user_id)
+        return held
+
+
+def _rows(tx: Connection, table: Table, whose: Column[Any], user_id: uuid.UUID) -> list[dict[str, Any]]:
+    columns = [
+        column for column in table.c if column.type.python_type is not bytes and column not in _SECRETS
+    ]
+    found = tx.execute(select(*columns).where(whose == user_id).order_by(*table.primary_key))
+    return [{name: _plain(value) for name, value in row.items()} for row in found.mappings()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return str(value) if isinstance(value, uuid.UUID) else value
