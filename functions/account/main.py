@@ -7,7 +7,9 @@ from lib.accounts import account as endpoints
 from lib.accounts.changing import Changes
 from lib.accounts.closing import Closing
 from lib.accounts.confirming import CurrentPassword
+from lib.accounts.email_changes import EmailChanges
 from lib.accounts.exporting import Exports
+from lib.accounts.outbox import Outbox
 from lib.accounts.service import Overviews
 from lib.accounts.store import StoredSessions
 from lib.adapters.argon2_hasher import Argon2Hasher
@@ -26,8 +28,10 @@ database = open_database(env.database())
 hasher = Argon2Hasher(settings.hashing_slots)
 current = CurrentPassword(database, hasher)
 overviews = Overviews(database, AccountMembership(SystemClock(), env.plans()))
-changes = Changes(database, hasher, current)
-closing = Closing(database, current, Closures(database, task_queue(env.tasks())))
+queue = task_queue(env.tasks())
+outbox = Outbox(queue)
+changes = Changes(database, hasher, current, outbox, EmailChanges(outbox))
+closing = Closing(database, current, Closures(database, queue))
 account = serve(
     [
         (endpoints.ACCOUNT, partial(endpoints.account, overviews, Exports(database))),

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from lib.accounts.changing import Changes, Wishes
 from lib.accounts.closing import Closing
-from lib.accounts.endpoints import NewPassword, Password, ShortText, refused_as_weak, user_body
+from lib.accounts.endpoints import Email, NewPassword, Password, ShortText, refused_as_weak, user_body
 from lib.accounts.exporting import Exports
 from lib.accounts.service import Overviews
 from lib.errors import (
@@ -23,9 +23,10 @@ from lib.web.operation import Answer, Call, Operation, Query, Who, rfc3339
 
 
 class ChangeBody(Body):
-    """`name` may become null. A password needs the current one."""
+    """`name` may become null. Email and password need the current password."""
 
     name: ShortText | None = None
+    email: Email | None = None
     password: NewPassword | None = None
     # After what needs it.
     current_password: Password | None = None
@@ -35,8 +36,8 @@ class ChangeBody(Body):
     @field_validator("current_password")
     @classmethod
     def _needed(cls, current: str | None, info: ValidationInfo) -> str | None:
-        if current is None and info.data.get("password") is not None:
-            raise PydanticCustomError("required", "is needed to change the password")
+        if current is None and (info.data.get("password") or info.data.get("email")):
+            raise PydanticCustomError("required", "is needed to change email or password")
         return current
 
     model_config = Body.model_config | {"validate_default": True}
@@ -60,10 +61,10 @@ CHANGE_ACCOUNT = Operation(
     function="account",
     method="PATCH",
     tag="Accounts",
-    summary="Change name or password",
+    summary="Change name, email or password",
     description=(
-        "`name` alone needs nothing more; null takes it away. `password` needs `current_password`, and ends "
-        "all other logins."
+        "`name` alone needs nothing more; null takes it away. `email` and `password` need `current_password`. "
+        "A new email counts once the link mailed there was followed, a new password ends all other logins."
     ),
     who=Who.USER,
     body=ChangeBody,
@@ -120,6 +121,7 @@ def change(changes: Changes, call: Call) -> Answer:
     body: ChangeBody = call.body
     wishes = Wishes(
         name=body.name,
+        email=body.email,
         renamed="name" in body.model_fields_set,
         password=body.password,
         current_password=body.current_password,

@@ -5,7 +5,7 @@ ended elsewhere is noted in that same commit and done after it, as often as it t
 stay, under an id that nothing leads back from, without the addresses.
 """
 
-from lib.accounts import store
+from lib.accounts import mail_store, store
 from lib.accounts.confirming import CurrentPassword, refuse_changed
 from lib.accounts.ports import Closures
 from lib.database.engine import Database
@@ -41,5 +41,6 @@ class Closing:
             store.forgive_password(tx, user.id)
             store.record(tx, "account_deleted", user.id, {})
             store.forget_addresses(tx, user.id)
+            mail_store.drop_mails_to(tx, user.email)
             store.delete_user(tx, user.id)
         self._closures.hand_on(caller.user_id)

@@ -8,11 +8,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, select
 
 from lib.accounts import store
 from lib.database.engine import Database
-from lib.database.schema import metadata, users, videos
+from lib.database.schema import mails, metadata, users, videos
 from lib.errors import InvalidTokenError
 from lib.web.operation import rfc3339
 
@@ -34,22 +34,24 @@ class Exports:
         """
         with self._database.transaction() as tx:
             store.read_one_snapshot(tx)
-            held = {"users": _rows(tx, users, users.c.id, user_id)}
+            held = {"users": _rows(tx, users, users.c.id == user_id)}
             if not held["users"]:
                 raise InvalidTokenError
             for table in metadata.sorted_tables:
                 if "user_id" in table.c:
-                    held[table.name] = _rows(tx, table, table.c.user_id, user_id)
-            # Films an admin uploaded.
-            held["videos"] = _rows(tx, videos, videos.c.created_by, user_id)
+                    held[table.name] = _rows(tx, table, table.c.user_id == user_id)
+            # Mails that were asked for by address alone, and films an admin uploaded.
+            email = held["users"][0]["email"]
+            held["mails"] += _rows(tx, mails, and_(mails.c.user_id.is_(None), mails.c.email == email))
+            held["videos"] = _rows(tx, videos, videos.c.created_by == user_id)
         return held
 
 
-def _rows(tx: Connection, table: Table, whose: Column[Any], user_id: uuid.UUID) -> list[dict[str, Any]]:
+def _rows(tx: Connection, table: Table, theirs: ColumnElement[bool]) -> list[dict[str, Any]]:
     columns = [
         column for column in table.c if column.type.python_type is not bytes and column not in _SECRETS
     ]
-    found = tx.execute(select(*columns).where(whose == user_id).order_by(*table.primary_key))
+    found = tx.execute(select(*columns).where(theirs).order_by(*table.primary_key))
     return [{name: _plain(value) for name, value in row.items()} for row in found.mappings()]
 
 

@@ -97,6 +97,11 @@ def doubt_mails(tx: Connection, *, older: timedelta) -> list[Row[Any]]:
     return list(tx.execute(doubted.returning(mails.c.id, mails.c.kind, mails.c.last_error)))
 
 
+def drop_mails_to(tx: Connection, email: str) -> None:
+    """Those on their way to the address alone, whoever has it."""
+    tx.execute(delete(mails).where(mails.c.email == email, mails.c.user_id.is_(None)))
+
+
 def add_link(
     tx: Connection, token_hash: bytes, *, user_id: uuid.UUID, purpose: str, email: str, lives: timedelta
 ) -> None:

@@ -98,8 +98,12 @@ def admins(tx: Connection) -> list[Row[Any]]:
 
 
 def change_user(tx: Connection, user_id: uuid.UUID, values: Mapping[str, Any]) -> Row[Any]:
-    """The user with these values."""
-    return tx.execute(update(users).where(users.c.id == user_id).values(values).returning(*users.c)).one()
+    """The user with these values. Raises InvalidTokenError when there is none any more."""
+    changed = update(users).where(users.c.id == user_id).values(values)
+    user = tx.execute(changed.returning(*users.c)).first()
+    if user is None:
+        raise InvalidTokenError
+    return user
 
 
 def delete_user(tx: Connection, user_id: uuid.UUID) -> None:

@@ -91,6 +91,44 @@ def test_a_password_needs_the_current_one(make: Factory, body: dict[str, Any]) -
     ]
 
 
+def waiting_mails(database: Database, person: Person) -> list[tuple[str, str | None]]:
+    mails = metadata.tables["mails"]
+    with database.transaction() as tx:
+        found = select(mails.c.kind, mails.c.email).where(mails.c.user_id == person.id)
+        return [(row.kind, row.email) for row in tx.execute(found.order_by(mails.c.created_at))]
+
+
+def test_a_new_email_is_asked_for_and_not_there_yet(make: Factory, database: Database) -> None:
+    person = make.person()
+    wanted = f"{uuid.uuid4().hex}@example.com"
+    answer = change(person, email=wanted.upper(), current_password=PASSWORD)
+    assert (answer.status_code, answer.json()["email"]) == (200, person.email)
+    assert "email_change" in [kind for kind, _ in waiting_mails(database, person)]
+    make.login(person.email)
+    refused(make.client().post("login", {"email": wanted, "password": PASSWORD}), 401, "invalid_credentials")
+    refused(change(person, email=wanted, current_password="not this one"), 403, "wrong_password")
+    refused(change(person, email=wanted), 422, "invalid_request")
+    refused(change(person, email="nobody", current_password=PASSWORD), 422, "invalid_request")
+
+
+def test_an_email_that_is_taken_is_answered_alike(make: Factory) -> None:
+    person, other = make.person(), make.person()
+    answer = change(person, email=other.email, current_password=PASSWORD)
+    assert (answer.status_code, answer.json()["email"]) == (200, person.email)
+
+
+def test_the_email_one_has_is_no_change(make: Factory, database: Database) -> None:
+    person = make.person()
+    assert change(person, email=person.email, current_password=PASSWORD).status_code == 200
+    assert "email_change" not in [kind for kind, _ in waiting_mails(database, person)]
+
+
+def test_a_new_password_is_told_by_mail(make: Factory, database: Database) -> None:
+    person = make.person()
+    change(person, password=NEW, current_password=PASSWORD)
+    assert [kind for kind, _ in waiting_mails(database, person)].count("password_changed") == 1
+
+
 def test_the_wrong_current_password(make: Factory) -> None:
     person = make.person()
     refused(change(person, password=NEW, current_password="not this one", name="Eve"), 403, "wrong_password")
