@@ -1,6 +1,6 @@
 """Everything held about a person, as JSON.
 
-Made from the tables themselves: each one with a `user_id` is in it, so a new one is too. Left out is what
+Made from the tables themselves: each one that names a user is in it, so a new one is too. Left out is what
 proves who somebody is and tells nothing about them: hashes and seals.
 """
 
@@ -8,11 +8,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, or_, select
 
 from lib.accounts import store
 from lib.database.engine import Database
-from lib.database.schema import mails, metadata, users, videos
+from lib.database.schema import mails, metadata, users
 from lib.errors import InvalidTokenError
 from lib.web.operation import rfc3339
 
@@ -38,13 +38,17 @@ class Exports:
             if not held["users"]:
                 raise InvalidTokenError
             for table in metadata.sorted_tables:
-                if "user_id" in table.c:
-                    held[table.name] = _rows(tx, table, table.c.user_id == user_id)
-            # Mails that were asked for by address alone, and films an admin uploaded.
-            email = held["users"][0]["email"]
-            held["mails"] += _rows(tx, mails, and_(mails.c.user_id.is_(None), mails.c.email == email))
-            held["videos"] = _rows(tx, videos, videos.c.created_by == user_id)
+                theirs = [column == user_id for column in table.c if _names_a_user(column)]
+                if theirs:
+                    held[table.name] = _rows(tx, table, or_(*theirs))
+            # Asked for by address alone.
+            mine = mails.c.email == held["users"][0]["email"]
+            held["mails"] += _rows(tx, mails, and_(mails.c.user_id.is_(None), mine))
         return held
+
+
+def _names_a_user(column: Column[Any]) -> bool:
+    return column.name == "user_id" or any(key.column is users.c.id for key in column.foreign_keys)
 
 
 def _rows(tx: Connection, table: Table, theirs: ColumnElement[bool]) -> list[dict[str, Any]]:
