@@ -4,12 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# tfcheck stands in for Google's provider where its registry is out of reach; .ci/run installs it.
+TFCHECK ?= PYTHONPATH=../shared/tools/tfcheck build/tfcheck/bin/python
+# What `make infra` checks the plans with.
+PLANS ?= terraform -chdir=infra/gcp init -backend=false -input=false && terraform -chdir=infra/gcp validate && terraform -chdir=infra/gcp test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format openapi postman erd lock function ops deploy clean
+.PHONY: help run test check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops deploy clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.local ## everything on http://localhost:8000 (PORT moves it), no account and no Docker needed
 	@exec python -m infra.local
@@ -25,6 +29,20 @@ check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated f
 	python -m infra.local.openapi --check
 	python -m infra.local.postman --check
 	python -m infra.local.erd --check
+
+infra: $(VENV)/.tests build/checkov/.done ## the Google Cloud configuration: format, facts of the plans, checkov (needs Terraform)
+	terraform fmt -check -recursive infra/gcp
+	$(PLANS)
+	build/checkov/bin/checkov -d infra/gcp --framework terraform --quiet --compact --skip-download
+
+mutations: ## every fact of the plans seen red once: ten minutes (ARGS="login" for some; see infra/gcp/README.md)
+	$(TFCHECK) infra/gcp/tests/mutations.py $(ARGS)
+
+gcloud-check: $(VENV)/.tests ## gcloud commands in docs and scripts by gcloud's own parser, and its upload list
+	python -m infra.gcp.tests.gcloud_commands
+
+bench-cpu: $(VENV)/.tests ## CPU that one request costs, for docs/scaling.md (Linux; some minutes)
+	python -m tests.bench.cpu_per_request $(ARGS)
 
 format: $(VENV)/.tests ## format the code and mend what the linter can
 	ruff check --fix-only .
@@ -44,6 +62,7 @@ lock: $(VENV)/.tests ## pin all dependencies anew, with hashes, from pyproject.t
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group local -o infra/local/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group dev -o tests/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes tests/emulator-requirements.in -o tests/emulator-requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes infra/gcp/tests/requirements.in -o infra/gcp/tests/requirements.txt
 
 function: $(VENV)/.local ## one function alone with the settings of `make run`: make function NAME=login PORT=8080
 	@test -f .local/functions.env || { echo "start \`make run\` once first: it makes the settings"; exit 1; }
@@ -81,3 +100,8 @@ $(VENV)/.tests: tests/requirements.txt | $(VENV)/bin/python
 	@echo "Installing what the tests need …"
 	@python -m pip install -q --require-hashes -r $<
 	@touch $@ $(VENV)/.local
+
+build/checkov/.done: infra/gcp/tests/requirements.txt | $(VENV)/.tests
+	@echo "Installing checkov …"
+	@uv venv -q --clear build/checkov && uv pip install -q --python build/checkov --require-hashes -r $<
+	@touch $@

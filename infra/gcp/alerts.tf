@@ -41,7 +41,7 @@ locals {
       title    = "Stripe events were given up"
       severity = "ERROR", runbook = "poison-event", over = 1, during = "0s"
       # Buckets begin at 0 and 1: a percentile of nothing but zeros lies below 1, of a single one above it.
-      filter   = local.log_metric["events_dead"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
+      filter = local.log_metric["events_dead"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
     }
     queue-delay = {
       title    = "Webhooks take effect more than 5 minutes late"

@@ -9,6 +9,20 @@ from pathlib import Path
 from infra.service.app import ROOT
 
 SCRIPT = "infra/gcp/deploy/archive.py"
+# What may lie about in a working copy.
+STRAYS = (
+    ".env",
+    "lib/.env",
+    "functions/login/.env.prod",
+    "lib/mux.pem",
+    "functions/stripe.key",
+    "lib/gcp-credentials.json",
+    "lib/__pycache__/config.cpython-313.pyc",
+    ".local/settings.json",
+    "tests/conftest.py",
+    "infra/gcp/terraform.tfstate",
+    ".git/config",
+)
 
 
 def pack(root: Path, folder: Path) -> Path:
@@ -26,7 +40,9 @@ def test_the_name_changes_with_the_content_only(tmp_path: Path) -> None:
         shutil.copyfile(ROOT / name, copy / name)
     for name in ("lib", "functions"):
         shutil.copytree(ROOT / name, copy / name, copy_function=shutil.copyfile)
-    (copy / "lib" / ".env").write_text("STRIPE_SECRET_KEY=")
+    for stray in STRAYS:
+        (copy / stray).parent.mkdir(parents=True, exist_ok=True)
+        (copy / stray).write_text("STRIPE_SECRET_KEY=")
     first = pack(ROOT, tmp_path / "first")
     assert pack(copy, tmp_path / "second").name == first.name
     (copy / "main.py").write_text("# another\n")

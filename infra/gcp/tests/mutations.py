@@ -1,7 +1,7 @@
 """Shows every fact of *.tftest.hcl red once: breaks a copy of the configuration in one place and runs the tests.
 
-Takes some minutes, so it is run by hand after a fact was added: `python infra/gcp/tests/mutations.py`, with
-tfcheck importable (see infra/gcp/README.md). Arguments: words that the facts to try should contain.
+Takes ten minutes, so it is run by hand after a fact was added: `make mutations`. Arguments: words that the facts to
+try should contain.
 """
 
 import re
