@@ -9,11 +9,13 @@ from typing import Any
 
 from lib.accounts import store as accounts
 from lib.billing.events import LeftEvents, StripeInbox
+from lib.billing.kinds import STRIPE_EVENT, SYNC_ACCOUNT
 from lib.billing.membership import AccountMembership
 from lib.billing.ports import Payments
 from lib.billing.processing import StripeEvents
 from lib.billing.service import Checkouts, Confirmations
 from lib.billing.sync import Sync
+from lib.billing.syncs import AccountSyncs
 from lib.config import AccessSettings, Plan
 from lib.database.engine import Database
 from lib.web.ports import Clock, SystemClock, Tasks
@@ -68,7 +70,9 @@ class Billing:
         self.confirmations = Confirmations(database, self.sync, self.membership)
         self.inbox = StripeInbox(database, self.tasks, SystemClock(), (SECRET,))
         self.events = StripeEvents(database, payments, self.sync)
+        self.syncs = AccountSyncs(database, self.sync)
         self.left = LeftEvents(database, self.tasks)
+        self._kinds = {STRIPE_EVENT: self.events.process, SYNC_ACCOUNT: self.syncs.process}
 
     def user(self) -> uuid.UUID:
         with self.database.transaction() as tx:
@@ -101,7 +105,7 @@ class Billing:
         """The queue brings what it has; how much that was."""
         tasks, self.fake_tasks.queued = self.fake_tasks.queued, []
         for task in tasks:
-            self.events.process(dict(task.body))
+            self._kinds[task.kind](dict(task.body))
         return len(tasks)
 
     def entitlement(self, user_id: uuid.UUID) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from functools import partial
 from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing.closures import CLOSE_CUSTOMER, Cancellations
-from lib.billing.events import STRIPE_EVENT
+from lib.billing.kinds import STRIPE_EVENT, SYNC_ACCOUNT
 from lib.billing.processing import StripeEvents
 from lib.billing.sync import Sync
+from lib.billing.syncs import AccountSyncs
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.web import tasks
@@ -16,11 +17,12 @@ from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
+database = open_database(env.database())
 payments = StripePayments(env.stripe(), env.app_url())
 sync = Sync(payments, env.plans(), env.access(), SystemClock())
-database = open_database(env.database())
 kinds = {
     STRIPE_EVENT: StripeEvents(database, payments, sync).process,
+    SYNC_ACCOUNT: AccountSyncs(database, sync).process,
     CLOSE_CUSTOMER: Cancellations(database, payments).cancel_everything,
 }
 process_task = serve(

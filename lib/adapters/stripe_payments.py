@@ -4,7 +4,6 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -13,20 +12,18 @@ import stripe
 from stripe.params import CustomerCreateParams
 from stripe.params.checkout import SessionCreateParams
 
+from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, connect
+from lib.adapters.stripe_objects import id_of, paid_subscription, time_of
 from lib.billing.ports import (
     CheckoutSession,
     Customer,
     CustomerGoneError,
     FilmPurchase,
-    PaidSubscription,
 )
 from lib.config import Plan, StripeSettings
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 from lib.web.operation import as_uuid
 
-TIMEOUT_SECONDS = 6
-# The SDK repeats connection errors, 409 and 5xx with the same idempotency key.
-RETRIES = 1
 _MOST_SUBSCRIPTIONS = 100
 _MOST_SESSIONS = 1000
 _MOST_PAGES = 100
@@ -47,16 +44,10 @@ class StripePayments:
 
     def __init__(self, settings: StripeSettings, app_url: str, seconds: float = TIMEOUT_SECONDS) -> None:
         self._app_url = app_url
-        client = stripe.StripeClient(
-            settings.secret_key,
-            http_client=stripe.RequestsClient(timeout=seconds),
-            max_network_retries=RETRIES,
-            base_addresses={"api": settings.api_base} if settings.api_base else {},
-        )
-        self._v1 = client.v1
+        self._v1 = connect(settings, seconds).v1
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
-        with _answered():
+        with answered():
             wanted: CustomerCreateParams = {"email": email, "metadata": {"user_id": str(user_id)}}
             customer = self._v1.customers.create(wanted, _once("customer", attempt, wanted))
         return customer.id
@@ -71,7 +62,7 @@ class StripePayments:
         promotion_code: str | None,
         attempt: str,
     ) -> CheckoutSession:
-        with _answered():
+        with answered():
             prices = self._v1.prices.list({"lookup_keys": [plan.lookup_key], "active": True, "limit": 1})
             if not prices.data:
                 raise UnavailableError(f"Stripe has no active price with lookup key {plan.lookup_key}")
@@ -110,7 +101,7 @@ class StripePayments:
         return found.data[0].id
 
     def checkout(self, session_id: str) -> CheckoutSession:
-        with _answered():
+        with answered():
             try:
                 return _session(self._v1.checkout.sessions.retrieve(session_id))
             except stripe.InvalidRequestError as error:
@@ -119,7 +110,7 @@ class StripePayments:
                 return CheckoutSession(session_id, "expired", None, datetime.now(UTC))
 
     def expire_checkout(self, session_id: str) -> CheckoutSession:
-        with _answered():
+        with answered():
             try:
                 return _session(self._v1.checkout.sessions.expire(session_id))
             except stripe.InvalidRequestError:
@@ -150,7 +141,7 @@ class StripePayments:
                     raise UnavailableError("The payment provider contradicts itself") from error
 
     def open_portal(self, customer_id: str) -> str:
-        with _answered():
+        with answered():
             try:
                 session = self._v1.billing_portal.sessions.create(
                     {"customer": customer_id, "return_url": self._app_url}
@@ -161,7 +152,7 @@ class StripePayments:
         return session.url
 
     def customer(self, customer_id: str, *, films: bool = False) -> Customer:
-        with _answered():
+        with answered():
             try:
                 if getattr(self._v1.customers.retrieve(customer_id), "deleted", False):
                     return Customer(deleted=True, subscriptions=())
@@ -174,7 +165,7 @@ class StripePayments:
                 raise CustomerGoneError(customer_id) from None
             newest_first = sorted(found.data, key=lambda item: item.created, reverse=True)
             subscriptions = tuple(
-                _subscription(item, self._missed(item), self._taken_back(item)) for item in newest_first
+                paid_subscription(item, self._missed(item), self._taken_back(item)) for item in newest_first
             )
             bought = tuple(self._films(customer_id)) if films else ()
         return Customer(deleted=False, subscriptions=subscriptions, films=bought)
@@ -199,7 +190,7 @@ class StripePayments:
                 id=session.id,
                 video_id=video_id,
                 window_hours=int(hours) if hours.isdecimal() else None,
-                paid_at=_time(session.created),
+                paid_at=time_of(session.created),
                 taken_back=self._charge_taken_back(charge) if charge else None,
             )
 
@@ -225,7 +216,7 @@ class StripePayments:
             intent = payment.payment.payment_intent
             if payment.status != "paid" or intent is None:
                 continue
-            charges = self._v1.charges.list({"payment_intent": _id(intent), "limit": _RECENT})
+            charges = self._v1.charges.list({"payment_intent": id_of(intent), "limit": _RECENT})
             taken = next((charge for charge in charges.data if charge.refunded or charge.disputed), None)
             if taken is not None:
                 return self._charge_taken_back(taken)
@@ -257,7 +248,7 @@ class StripePayments:
                 ).charge
             ),
         }
-        with _answered():
+        with answered():
             try:
                 found = fetches[kind]()
             except stripe.InvalidRequestError as error:
@@ -265,27 +256,13 @@ class StripePayments:
                     raise
                 return None
         customer = getattr(found, "customer", None)
-        return None if customer is None else _id(customer)
-
-
-@contextmanager
-def _answered() -> Iterator[None]:
-    """Out of reach, busy or slow becomes a refusal; a mistake of ours stays an error."""
-    try:
-        yield
-    except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
-        raise UnavailableError("The payment provider is out of reach") from error
-
-
-def _id(reference: Any) -> str:
-    """Stripe gives an id, or the object where it was expanded."""
-    return str(reference if isinstance(reference, str) else reference.id)
+        return None if customer is None else id_of(customer)
 
 
 def _session(session: stripe.checkout.Session) -> CheckoutSession:
     state = session.status or "expired"
     url = session.url if state == "open" else None
-    return CheckoutSession(session.id, state, url, _time(session.expires_at))
+    return CheckoutSession(session.id, state, url, time_of(session.expires_at))
 
 
 def _bill_of_period(found: stripe.Subscription, paid: list[stripe.Invoice]) -> stripe.Invoice | None:
@@ -304,27 +281,6 @@ def _bill_of_period(found: stripe.Subscription, paid: list[stripe.Invoice]) -> s
     return next((bill for bill in paid if bill.billing_reason in _BILLS_OF_PERIODS), None)
 
 
-def _subscription(found: stripe.Subscription, missed: int | None, taken_back: str | None) -> PaidSubscription:
-    # Periods live on the items since 2025-03-31; with several the last one to end counts.
-    items = found["items"].data
-    # Plans are sold by lookup key; what is added to one by hand has none.
-    price = next((item.price for item in items if item.price.lookup_key), items[0].price)
-    return PaidSubscription(
-        id=found.id,
-        status=found.status,
-        price_id=price.id,
-        lookup_key=price.lookup_key,
-        current_period_end=_time(max(item.current_period_end for item in items)),
-        cancel_at_period_end=bool(found.cancel_at_period_end),
-        cancel_at=_time_or_none(found.cancel_at),
-        trial_end=_time_or_none(found.trial_end),
-        paused=found.pause_collection is not None,
-        payment_missed_at=_time_or_none(missed),
-        created_at=_time(found.created),
-        taken_back=taken_back,
-    )
-
-
 def _once(what: str, attempt: str, wanted: Mapping[str, Any]) -> stripe.RequestOptions:
     """An idempotency key that differs where the request does: Stripe refuses a key for another request."""
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
@@ -334,11 +290,3 @@ def _once(what: str, attempt: str, wanted: Mapping[str, Any]) -> stripe.RequestO
 def _refuse_gone_customer(error: stripe.InvalidRequestError) -> None:
     if error.code == "resource_missing" and error.param == "customer":
         raise CustomerGoneError from None
-
-
-def _time(seconds: Any) -> datetime:
-    return datetime.fromtimestamp(int(seconds), UTC)
-
-
-def _time_or_none(seconds: Any) -> datetime | None:
-    return _time(seconds) if seconds is not None else None

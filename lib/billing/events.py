@@ -8,9 +8,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 from lib.billing import inbox, store
+from lib.billing.kinds import STRIPE_EVENT
+from lib.billing.told import ToldEvent, told
 from lib.database.engine import Database
 from lib.errors import InvalidSignatureError, MalformedRequestError, NotFoundError, UnavailableError
 from lib.web import log
@@ -18,38 +19,10 @@ from lib.web.operation import Answer, Call, Operation, Who
 from lib.web.ports import Clock, Task, Tasks
 from lib.web.signatures import verify
 
-STRIPE_EVENT = "stripe-event"
 # A task that was not done in this time is taken to be lost.
 LEFT_AFTER = timedelta(seconds=30)
 LEFT_AT_ONCE = 500
 REPLAYED_AT_ONCE = 100
-
-# What can change who may watch. Others are kept and acknowledged.
-WANTED = frozenset(
-    {
-        "checkout.session.completed",
-        "checkout.session.async_payment_succeeded",
-        "checkout.session.async_payment_failed",
-        "checkout.session.expired",
-        "customer.deleted",
-        "customer.subscription.created",
-        "customer.subscription.updated",
-        "customer.subscription.deleted",
-        "customer.subscription.paused",
-        "customer.subscription.resumed",
-        "customer.subscription.trial_will_end",
-        "invoice.paid",
-        "invoice.payment_failed",
-        "invoice.payment_action_required",
-        "charge.dispute.created",
-        "charge.dispute.closed",
-        "charge.refunded",
-        "radar.early_fraud_warning.created",
-        "refund.created",
-        "refund.updated",
-        "refund.failed",
-    }
-)
 
 STRIPE_WEBHOOK = Operation(
     function="stripe-webhook",
@@ -86,19 +59,12 @@ class StripeInbox:
             MalformedRequestError: signed, but no event.
         """
         verify(payload, signature, self._secrets, self._clock.now())
-        event_id, type_, object_id, customer_id = _ids(payload)
+        event = _read(payload)
         with self._database.transaction() as tx:
-            number = inbox.receive_event(
-                tx,
-                event_id=event_id,
-                type_=type_,
-                object_id=object_id,
-                customer_id=customer_id,
-                wanted=type_.removeprefix("v1.") in WANTED,
-            )
+            number = inbox.receive_event(tx, event)
         if number is not None:
-            enqueue_event(self._tasks, event_id, number)
-        return event_id
+            enqueue_event(self._tasks, event.id, number)
+        return event.id
 
 
 def enqueue_event(tasks: Tasks, event_id: str, number: int) -> bool:
@@ -116,27 +82,11 @@ def enqueue_event(tasks: Tasks, event_id: str, number: int) -> bool:
     return True
 
 
-def _ids(payload: bytes) -> tuple[str, str, str | None, str | None]:
-    """event id, type, object id, customer id."""
+def _read(payload: bytes) -> ToldEvent:
     try:
-        event = json.loads(payload)
-        event_id, type_ = event["id"], event["type"]
-        if not (isinstance(event_id, str) and isinstance(type_, str) and 0 < len(event_id) <= 255):
-            raise TypeError
-        concerned = (event.get("data") or {}).get("object") or {}
-        related = event.get("related_object") or {}
-        object_id = concerned.get("id") or related.get("id")
-        is_customer = (concerned.get("object") or related.get("type")) == "customer"
-        customer = object_id if is_customer else concerned.get("customer")
-        if isinstance(customer, dict):
-            customer = customer.get("id")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return told(json.loads(payload))
+    except (ValueError, RecursionError):
         raise MalformedRequestError("The body is not an event") from None
-    return event_id, type_[:255], _text(object_id), _text(customer)
-
-
-def _text(value: Any) -> str | None:
-    return value[:255] if isinstance(value, str) and "\x00" not in value else None
 
 
 def stripe_webhook(receiver: StripeInbox, call: Call) -> Answer:

@@ -1,46 +1,52 @@
 """Queries over the inbox: the provider's events, and what became of each."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from lib.billing.told import ToldEvent
 from lib.database.schema import inbox
 
 
-def receive_event(
-    tx: Connection,
-    *,
-    event_id: str,
-    type_: str,
-    object_id: str | None,
-    customer_id: str | None,
-    wanted: bool,
-) -> int | None:
+def receive_event(tx: Connection, event: ToldEvent) -> int | None:
     """Keeps an event.
 
     Returns:
         The enqueue number for its task, also when the event came before but is not processed yet; None
         where there is nothing to do.
     """
-    now = func.now()
-    statement = upsert(inbox).values(
-        event_id=event_id,
-        type=type_,
-        object_id=object_id,
-        customer_id=customer_id,
-        state="received" if wanted else "ignored",
-        enqueues=1 if wanted else 0,
-        processed_at=None if wanted else now,
-    )
+    statement = upsert(inbox).values(_row(event))
     statement = statement.on_conflict_do_update(
         index_elements=[inbox.c.event_id],
-        set_={"enqueues": inbox.c.enqueues + 1, "enqueued_at": now},
+        set_={"enqueues": inbox.c.enqueues + 1, "enqueued_at": func.now()},
         where=inbox.c.state == "received",
     )
     row = tx.execute(statement.returning(inbox.c.enqueues, inbox.c.state)).first()
     return row.enqueues if row is not None and row.state == "received" else None
+
+
+def add_missed_events(tx: Connection, events: Sequence[ToldEvent]) -> list[tuple[str, int]]:
+    """Keeps those that never came, each with its enqueue number; what is known already stays as it is."""
+    if not events:
+        return []
+    statement = upsert(inbox).values([_row(event) for event in events]).on_conflict_do_nothing()
+    rows = tx.execute(statement.returning(inbox.c.event_id, inbox.c.enqueues))
+    return [(row.event_id, row.enqueues) for row in rows]
+
+
+def _row(event: ToldEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.id,
+        "type": event.type,
+        "object_id": event.object_id,
+        "customer_id": event.customer_id,
+        "state": "received" if event.wanted else "ignored",
+        "enqueues": 1 if event.wanted else 0,
+        "processed_at": None if event.wanted else func.now(),
+    }
 
 
 def lock_event(tx: Connection, event_id: str) -> Row[Any] | None:

@@ -1,10 +1,12 @@
 """What billing needs from outside."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from lib.billing.told import ToldEvent
 from lib.config import Plan
 
 
@@ -148,4 +150,70 @@ class Payments(Protocol):
         Args:
             kind: `subscription`, `invoice`, `checkout`, `charge`, `refund`, `dispute` or `early_fraud_warning`.
         """
+        ...
+
+
+class PageGoneError(Exception):
+    """The place in a list to go on from is not there any more: begin again."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some entries of a long list, newest first, and where the next page begins; None at the end."""
+
+    entries: tuple[T, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedEvent:
+    event: ToldEvent
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSubscription:
+    """A subscription without what would have to be asked for it alone.
+
+    `user_id` is what we wrote into it when it was bought; None for what somebody else sold.
+    """
+
+    customer_id: str
+    user_id: uuid.UUID | None
+    subscription: PaidSubscription
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCustomer:
+    """`user_id` is what we wrote into it; None for somebody else's customer."""
+
+    id: str
+    user_id: uuid.UUID | None
+
+
+class Books(Protocol):
+    """All that the payment provider has, page by page. One call each, bounded in time.
+
+    Raises (all of them):
+        UnavailableError: it did not answer, or asked to slow down.
+        PageGoneError: there is nothing at `after`.
+    """
+
+    def events(self, *, since: datetime, after: str | None) -> Page[ListedEvent]:
+        """What happened since then, of the kinds that can change who may watch."""
+        ...
+
+    def subscriptions(self, *, after: str | None) -> Page[ListedSubscription]:
+        """Every subscription, ended ones too."""
+        ...
+
+    def customers(self, *, after: str | None) -> Page[ListedCustomer]:
+        """Every customer that was not deleted."""
+        ...
+
+    def sold_prices(self, plans: Sequence[Plan]) -> dict[str, str]:
+        """price id -> plan code, for every price that the plans' products have or had."""
         ...

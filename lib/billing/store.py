@@ -59,6 +59,10 @@ def customer_of(tx: Connection, user_id: uuid.UUID) -> str | None:
     )
 
 
+def is_user(tx: Connection, user_id: uuid.UUID) -> bool:
+    return tx.execute(select(users.c.id).where(users.c.id == user_id)).first() is not None
+
+
 def email_of(tx: Connection, user_id: uuid.UUID) -> str:
     return str(tx.execute(select(users.c.email).where(users.c.id == user_id)).scalar_one())
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lib.errors import FieldError, InvalidRequestError
+from lib.web import log
 from lib.web.bodies import Body, NoBody
 from lib.web.operation import Answer, Call, Operation, Who
 
@@ -50,6 +51,22 @@ def process_task(kinds: Mapping[str, Task], call: Call) -> Answer:
 
 
 def reconcile(parts: Mapping[str, Reconciliation], call: Call) -> Answer:
-    found = {name: dict(part()) for name, part in parts.items()}
+    """Every part has its turn, whatever becomes of the others.
+
+    Raises:
+        Exception: what the first one that failed raised, after all have had their turn. What the others found
+            stands in the log line.
+    """
+    found: dict[str, dict[str, int]] = {}
     call.notes["found"] = found
+    failed: dict[str, Exception] = {}
+    for name, part in parts.items():
+        try:
+            found[name] = dict(part())
+        except Exception as error:  # noqa: BLE001 - raised below, when the others have had their turn
+            failed[name] = error
+            log.line("ERROR", "a part of reconcile failed", {"part": name, "error": log.places(error)})
+    if failed:
+        call.notes["failed"] = sorted(failed)
+        raise next(iter(failed.values()))
     return Answer(200, {"found": found})

@@ -25,6 +25,8 @@ class FakePayments:
         """Pages whose payment is under way: they cannot be expired."""
         self._ids = itertools.count(1)
         self.customers: dict[str, str] = {}
+        self.owners: dict[uuid.UUID, str] = {}
+        """Whose user id stands in which customer, and in what it bought."""
         self._deleted: set[str] = set()
         self._attempts: dict[str, str] = {}
         self._sessions: dict[str, CheckoutSession] = {}
@@ -35,7 +37,9 @@ class FakePayments:
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         self._call("create_customer")
-        return self.customers.setdefault(attempt, f"cus_{uuid.uuid4().hex}")
+        made = self.customers.setdefault(attempt, f"cus_{uuid.uuid4().hex}")
+        self.owners[user_id] = made
+        return made
 
     def open_checkout(
         self,
@@ -161,10 +165,18 @@ class FakePayments:
         self._subscriptions.setdefault(customer_id, []).append(subscription)
         return subscription
 
+    def all_subscriptions(self) -> list[tuple[str, PaidSubscription]]:
+        """Every subscription, each with its customer."""
+        return [(customer, item) for customer, items in self._subscriptions.items() for item in items]
+
     def change(self, customer_id: str, **facts: object) -> None:
         """Changes the newest subscription."""
         found = self._subscriptions[customer_id]
         found[-1] = replace(found[-1], **facts)  # type: ignore[arg-type]
+
+    def forget(self, customer_id: str) -> None:
+        """Its subscriptions are not there any more, and never were."""
+        self._subscriptions[customer_id] = []
 
     def take_back(self, customer_id: str, how: str) -> str:
         """The money of the newest subscription is `refunded` or `disputed`; the refund's or dispute's id."""

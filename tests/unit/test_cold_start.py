@@ -48,7 +48,7 @@ NEEDS: dict[str, set[str]] = {
     "logout": DATABASE | BODY | TOKEN,
     "mux-webhook": DATABASE,
     "process-task": DATABASE | BODY | TOKEN | STRIPE,
-    "reconcile": DATABASE | BODY | TOKEN,
+    "reconcile": DATABASE | BODY | TOKEN | STRIPE,
     "refresh": DATABASE | BODY | TOKEN,
     "register": DATABASE | BODY | TOKEN | HASHING,
     "stripe-webhook": DATABASE,

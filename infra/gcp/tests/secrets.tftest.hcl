@@ -25,9 +25,9 @@ run "applied" {
       for reader in google_secret_manager_secret_iam_member.reader : reader.member
       if reader.secret_id == google_secret_manager_secret.secret["STRIPE_SECRET_KEY"].id
       ]) == toset([
-      for name in ["confirm-checkout", "create-checkout", "create-portal", "process-task"] : google_service_account.workload[name].member
+      for name in ["confirm-checkout", "create-checkout", "create-portal", "process-task", "reconcile"] : google_service_account.workload[name].member
     ])
-    error_message = "Stripe's key is read by the four functions that call Stripe"
+    error_message = "Stripe's key is read by the five functions that call Stripe"
   }
   assert {
     condition = toset([

@@ -1,0 +1,36 @@
+"""Stripe's SDK as all our adapters use it: bounded, and out of reach in one kind of error."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import stripe
+
+from lib.config import StripeSettings
+from lib.errors import UnavailableError
+
+TIMEOUT_SECONDS = 6
+# The SDK repeats connection errors, 409 and 5xx with the same idempotency key.
+RETRIES = 1
+
+
+def connect(settings: StripeSettings, seconds: float = TIMEOUT_SECONDS) -> stripe.StripeClient:
+    """A client of one Stripe account.
+
+    Args:
+        seconds: how long each wait for an answer may take; it is asked for twice.
+    """
+    return stripe.StripeClient(
+        settings.secret_key,
+        http_client=stripe.RequestsClient(timeout=seconds),
+        max_network_retries=RETRIES,
+        base_addresses={"api": settings.api_base} if settings.api_base else {},
+    )
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Out of reach, busy or slow becomes a refusal; a mistake of ours stays an error."""
+    try:
+        yield
+    except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
+        raise UnavailableError("The payment provider is out of reach") from error
