@@ -43,6 +43,21 @@ locals {
       # Buckets begin at 0 and 1: a percentile of nothing but zeros lies below 1, of a single one above it.
       filter = local.log_metric["events_dead"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
     }
+    events-missed = {
+      title    = "Webhooks do not arrive: reconcile finds what they should have brought"
+      severity = "WARNING", runbook = "stripe-down", over = 10, during = "600s"
+      filter   = local.log_metric["events_missed"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
+    }
+    accounts-drifted = {
+      title    = "Rows differ from Stripe"
+      severity = "WARNING", runbook = "poison-event", over = 10, during = "0s"
+      filter   = local.log_metric["accounts_drifted"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
+    }
+    customers-unknown = {
+      title    = "Somebody pays and belongs to no account"
+      severity = "ERROR", runbook = "poison-event", over = 1, during = "0s"
+      filter   = local.log_metric["customers_unknown"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
+    }
     queue-delay = {
       title    = "Webhooks take effect more than 5 minutes late"
       severity = "ERROR", runbook = "renewal-day", over = 300000, during = "300s"

@@ -53,6 +53,27 @@ locals {
       value       = "found.billing.events_left"
       unit        = "1"
     }
+    events_missed = {
+      description = "Stripe events that no webhook brought, found by reconcile"
+      filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.events.events_missed:*"
+      labels      = {}
+      value       = "found.events.events_missed"
+      unit        = "1"
+    }
+    accounts_drifted = {
+      description = "Accounts whose rows said something else than Stripe, found by reconcile"
+      filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.subscriptions.accounts_drifted:*"
+      labels      = {}
+      value       = "found.subscriptions.accounts_drifted"
+      unit        = "1"
+    }
+    customers_unknown = {
+      description = "Paying customers at Stripe that belong to no account, found by reconcile"
+      filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.subscriptions.customers_unknown:*"
+      labels      = {}
+      value       = "found.subscriptions.customers_unknown"
+      unit        = "1"
+    }
     events_dead = {
       description = "Stripe events that were given up and wait for an operator, counted by reconcile"
       filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.billing.events_dead:*"

@@ -118,7 +118,7 @@ class StripePayments:
                 return _session(self._v1.checkout.sessions.retrieve(session_id))
 
     def open_checkouts(self, customer_id: str) -> tuple[str, ...]:
-        with _answered():
+        with answered():
             try:
                 found = self._v1.checkout.sessions.list(
                     {"customer": customer_id, "status": "open", "limit": _MOST_PAGES}
@@ -130,7 +130,7 @@ class StripePayments:
         return tuple(session.id for session in found.data)
 
     def delete_customer(self, customer_id: str) -> None:
-        with _answered():
+        with answered():
             try:
                 self._v1.customers.delete(customer_id)
             except stripe.InvalidRequestError as error:
