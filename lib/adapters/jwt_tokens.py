@@ -14,6 +14,8 @@ from lib.web.ports import Claims
 
 _ALGORITHM = "ES256"
 _TYPE = "at+jwt"
+# These and no others: none that brings a key or says where one is, none that must be understood (`crit`).
+_HEADERS = {"alg", "kid", "typ"}
 _LONGEST = 4096
 # How far the clocks of two instances may differ: a token just issued is no token of the future.
 _LEEWAY_SECONDS = 10
@@ -61,7 +63,7 @@ class JwtTokens:
                 raise InvalidTokenError
             header = jwt.get_unverified_header(token)
             key = self._verifying.get(str(header.get("kid")))
-            if key is None or str(header.get("typ")).lower() != _TYPE or {"jwk", "jku", "x5u"} & set(header):
+            if key is None or str(header.get("typ")).lower() != _TYPE or set(header) != _HEADERS:
                 raise InvalidTokenError
             payload = jwt.decode(
                 token,

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import jwt
@@ -167,7 +168,12 @@ def test_missing_claims(name: str) -> None:
         {"jwk": {key: value for key, value in FOREIGN.items() if key != "d"}},
         {"jku": "https://evil.example/jwks"},
         {"x5u": "https://evil.example/cert"},
+        {"x5c": ["MIIB"]},
+        {"jwk": {}, "kid": "old"},
         {"crit": ["exp"]},
+        {"crit": []},
+        {"crit": ["b64"], "b64": False},
+        {"typ": "at+jwt; use=refresh"},
     ],
 )
 def test_wrong_headers(header: dict[str, Any]) -> None:
@@ -258,6 +264,30 @@ def test_jwks_shows_no_private_part() -> None:
         assert set(key) == {"kty", "crv", "use", "alg", "kid", "x", "y"}
     text = json.dumps(answer.body)
     assert not [key["kid"] for key in (NEW, OLD) if key["d"] in text]
+
+
+def test_jwks_may_be_kept_for_a_while_and_asked_for_again() -> None:
+    first = jwks(SETTINGS, Call())
+    assert first.headers["Cache-Control"] == "public, max-age=300"
+    tag = first.headers["ETag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = jwks(SETTINGS, Call(headers={"If-None-Match": known}))
+        assert (again.status, again.body, again.headers) == (304, None, first.headers)
+    for known in ('"other"', tag[1:-1], ""):
+        assert jwks(SETTINGS, Call(headers={"If-None-Match": known})).status == 200
+    # The first request after a rotation gets the new keys.
+    rotated = replace(SETTINGS, keys=(NEW,))
+    assert jwks(rotated, Call(headers={"If-None-Match": tag})).status == 200
+
+
+def test_keys_that_may_be_kept_know_the_next_one_before_it_signs() -> None:
+    """Announce, promote, drop: at each step a set from the step before checks what is signed now."""
+    steps = [(OLD,), (OLD, NEW), (NEW, OLD), (NEW,)]
+    for before, now in pairwise(steps):
+        token, _ = JwtTokens(replace(SETTINGS, keys=now)).issue(CLAIMS, now=datetime.now(UTC))
+        kept = jwt.PyJWKSet.from_dict(dict(jwks(replace(SETTINGS, keys=before), Call()).body or {}))
+        key = kept[jwt.get_unverified_header(token)["kid"]]
+        jwt.decode(token, key, algorithms=["ES256"], audience=AUDIENCE, issuer=ISSUER)
 
 
 def test_jwks_is_enough_to_check_a_token() -> None:
