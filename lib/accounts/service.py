@@ -87,18 +87,23 @@ class Accounts:
     def login(self, *, email: str, password: str, device_name: str | None, address: str) -> Login:
         """A new login of an account.
 
-        Known and unknown addresses are counted, hashed and answered alike.
+        Known and unknown addresses are counted, hashed and answered alike. Where the account was logged in
+        before it is counted apart from everywhere else: strangers who use up the account's attempts, again and
+        again, do not lock its owner out at home.
 
         Raises:
             TooManyAttemptsError: from this network address or for this account; nothing is hashed then.
             InvalidCredentialsError: unknown address or wrong password.
         """
         account_key = "account:" + hashlib.sha256(email.encode()).hexdigest()
-        address_key = "address:" + network(address)
+        here = network(address)
+        address_key = "address:" + here
         with self._database.transaction() as tx:
+            at_home = here in {network(known) for known in store.addresses_of(tx, email)}
+            key = f"{account_key}:{here}" if at_home else account_key
             # The address first, and no row for the email if that is over: it could send a new one each time.
             refusal = counted(tx, address_key, ATTEMPTS_PER_ADDRESS, TooManyAttemptsError) or counted(
-                tx, account_key, ATTEMPTS_PER_ACCOUNT, TooManyAttemptsError
+                tx, key, ATTEMPTS_PER_ACCOUNT, TooManyAttemptsError
             )
             user = store.user_by_email(tx, email)
         # Raised after the commit, so that refused attempts count.
@@ -109,7 +114,7 @@ class Accounts:
             raise InvalidCredentialsError
         newer = self._hasher.hash(password) if self._hasher.is_outdated(user.password_hash) else None
         with self._database.transaction() as tx:
-            store.forgive_attempt(tx, account=account_key, address=address_key)
+            store.forgive_attempt(tx, accounts=(account_key, key), address=address_key)
             # What was verified must still hold: a new password ends all logins, so none may begin with the old.
             current = store.lock_user(tx, email)
             if current is None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,6 +48,18 @@ def read_one_snapshot(tx: Connection) -> None:
 
 def user_by_email(tx: Connection, email: str) -> Row[Any] | None:
     return tx.execute(select(users).where(users.c.email == email)).first()
+
+
+def addresses_of(tx: Connection, email: str) -> list[str]:
+    """From where the account was used lately; of no account nothing."""
+    found = (
+        select(sessions.c.address)
+        .join(users, users.c.id == sessions.c.user_id)
+        .where(users.c.email == email, sessions.c.address.is_not(None))
+        .order_by(sessions.c.last_used_at.desc())
+        .limit(100)
+    )
+    return list(tx.scalars(found))
 
 
 def user_by_id(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
@@ -273,7 +285,7 @@ def count_attempt(tx: Connection, key: str, window: timedelta) -> tuple[int, flo
     return count, float(seconds)
 
 
-def forgive_attempt(tx: Connection, *, account: str, address: str) -> None:
+def forgive_attempt(tx: Connection, *, accounts: Collection[str], address: str) -> None:
     """After a success: the account starts anew, the address gets its one attempt back."""
     # In the order in which they are counted, so that two logins cannot wait for each other.
     tx.execute(
@@ -281,7 +293,8 @@ def forgive_attempt(tx: Connection, *, account: str, address: str) -> None:
         .where(attempts.c.key == address, attempts.c.count > 0)
         .values(count=attempts.c.count - 1)
     )
-    tx.execute(delete(attempts).where(attempts.c.key == account))
+    for key in sorted(set(accounts)):
+        tx.execute(delete(attempts).where(attempts.c.key == key))
 
 
 def forgive_password(tx: Connection, user_id: uuid.UUID) -> None:
