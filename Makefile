@@ -10,7 +10,7 @@ TFCHECK ?= PYTHONPATH=../shared/tools/tfcheck build/tfcheck/bin/python
 PLANS ?= terraform -chdir=infra/gcp init -backend=false -input=false && terraform -chdir=infra/gcp validate && terraform -chdir=infra/gcp test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops deploy clean
+.PHONY: help run test test-browser check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops deploy clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ help: ## list the commands
 run: $(VENV)/.local ## everything on http://localhost:8000 (PORT moves it), no account and no Docker needed
 	@exec python -m infra.local
 
-test: $(VENV)/.tests ## all tests (ARGS="-k story" for some)
-	@python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+test: $(VENV)/.tests ## all tests but the browser's (ARGS="-k story" for some)
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/browser $(ARGS)
+
+test-browser: $(VENV)/.tests ## the client in Chromium, which must be installed (ARGS="-k keyboard" for some)
+	@python -m pytest tests/browser $(ARGS)
 
 check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated files up to date
 	ruff format --check .

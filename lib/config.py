@@ -381,7 +381,7 @@ class Environment:
 
     def playback(self) -> PlaybackSettings:
         return PlaybackSettings(
-            max_seconds=self._integer("PLAYBACK_MAX_SECONDS", 21600, 60, 86400),
+            max_seconds=self._integer("PLAYBACK_MAX_SECONDS", 21600, 10, 86400),
             lease_seconds=self._integer("STREAM_LEASE_SECONDS", 90, 10, 3600),
         )
 

@@ -1,6 +1,7 @@
 """A real film in the stack, as an admin loads it."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -12,12 +13,17 @@ READY_SECONDS = 60
 
 
 def load(make: Factory, api: Api, folder: Path, title: str) -> str:
-    """The id of a film of level 1 that has been uploaded and is listed, the newest of all."""
+    """The id of the sample film, of level 1, uploaded and listed, the newest of all."""
     file = folder / "film.mp4"
     make_sample_film(file)
-    announced = make.admin().api.post("upload-asset", {"title": title, "level": 1}).json()
-    sent = httpx.put(announced["upload"]["url"], content=file.read_bytes(), timeout=30)
+    return upload(make, api, file, title)
+
+
+def upload(make: Factory, api: Api, file: Path, title: str, **announced: Any) -> str:
+    """The id of a film of level 1 that has been uploaded and is listed."""
+    answer = make.admin().api.post("upload-asset", {"title": title, "level": 1} | announced).json()
+    sent = httpx.put(answer["upload"]["url"], content=file.read_bytes(), timeout=30)
     assert sent.status_code == 200, sent.text
-    video_id: str = announced["video"]["id"]
+    video_id: str = answer["video"]["id"]
     wait_for(lambda: video_id in {v["id"] for v in api.get("list-videos").json()["videos"]}, READY_SECONDS)
     return video_id

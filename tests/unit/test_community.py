@@ -33,7 +33,12 @@ def test_the_pull_request_template_uses_labels_of_the_guide() -> None:
 def test_the_workflow_runs_the_same_commands() -> None:
     workflow = yaml.safe_load((GITHUB / "workflows" / "ci.yml").read_text())
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
-    assert {step["run"] for step in steps if "run" in step} == {"make check", "make test", "make infra"}
+    assert {step["run"] for step in steps if "run" in step} == {
+        "make check",
+        "make test",
+        "make test-browser",
+        "make infra",
+    }
     assert all(job["timeout-minutes"] <= 30 for job in workflow["jobs"].values())
     assert workflow["permissions"] == {"contents": "read"}
 
