@@ -94,6 +94,15 @@ class AccessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckoutSettings:
+    """What payment pages ask for besides the money; each has its own preparation in Stripe's dashboard."""
+
+    automatic_tax: bool = False
+    terms: bool = False
+    promotion_codes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class StripeSettings:
     secret_key: str
     api_base: str | None
@@ -300,6 +309,13 @@ class Environment:
             rental_start_days=self._integer("RENTAL_START_DAYS", 30, 1, 365),
         )
 
+    def checkout(self) -> CheckoutSettings:
+        return CheckoutSettings(
+            automatic_tax=self._switch("CHECKOUT_AUTOMATIC_TAX", default=False),
+            terms=self._switch("CHECKOUT_TERMS", default=False),
+            promotion_codes=self._switch("CHECKOUT_PROMOTION_CODES", default=True),
+        )
+
     def app_url(self) -> str:
         return self._url("APP_URL", "the client application, e.g. https://app.example.com")
 
@@ -472,6 +488,12 @@ class Environment:
         if not re.fullmatch(r"\d{1,9}", value) or not least <= int(value) <= most:
             raise ConfigError(f"{name} should be a whole number from {least} to {most}")
         return int(value)
+
+    def _switch(self, name: str, *, default: bool) -> bool:
+        value = self._optional(name, "on" if default else "off")
+        if value not in ("on", "off"):
+            raise ConfigError(f"{name} should be on or off")
+        return value == "on"
 
     def _json(self, name: str, form: str) -> object:
         try:

@@ -124,6 +124,10 @@ class UnknownPlanError(Refusal):
     status, code, title = 404, "unknown_plan", "There is no such plan"
 
 
+class UnknownCodeError(Refusal):
+    status, code, title = 404, "unknown_code", "There is no such code"
+
+
 class MethodNotAllowedError(Refusal):
     status, code, title = 405, "method_not_allowed", "This function does not answer this method"
 
@@ -138,6 +142,18 @@ class LastAdminError(Refusal):
 
 class AlreadySubscribedError(Refusal):
     status, code, title = 409, "already_subscribed", "This account has a subscription already"
+
+
+class AlreadyBoughtError(Refusal):
+    status, code, title = 409, "already_bought", "This account can watch this film already"
+
+
+class NotForSaleError(Refusal):
+    status, code, title = 409, "not_for_sale", "This film is not sold by itself"
+
+
+class AlreadyRedeemedError(Refusal):
+    status, code, title = 409, "already_redeemed", "This code was redeemed already"
 
 
 class NoCustomerError(Refusal):

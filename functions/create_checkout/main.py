@@ -17,7 +17,7 @@ from lib.web.ports import SystemClock
 
 env, clock = Environment(os.environ), SystemClock()
 database, plans = open_database(env.database()), env.plans()
-payments = StripePayments(env.stripe(), env.app_url())
+payments = StripePayments(env.stripe(), env.app_url(), checkout=env.checkout())
 sync = Sync(payments, plans, env.access(), clock)
 checkouts = Checkouts(database, payments, sync, plans, clock)
 create_checkout = serve(

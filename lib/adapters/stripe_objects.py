@@ -7,6 +7,16 @@ import stripe
 
 from lib.billing.ports import PaidSubscription
 
+# A period's bill is drawn up a moment after the period begins.
+_SLACK_SECONDS = 3600
+_BILLS_OF_PERIODS = ("subscription_create", "subscription_cycle")
+# Why a subscription was ended from here is written on it, with the end itself.
+ENDED_BECAUSE = {
+    "duplicate": "Streamly: this account pays for another subscription already",
+    "trial_used": "Streamly: a free trial was begun with this card before",
+    "revoked": "Streamly: ended by an operator",
+}
+
 
 def id_of(reference: Any) -> str:
     """Stripe gives an id, or the object where it was expanded."""
@@ -33,7 +43,36 @@ def paid_subscription(
         payment_missed_at=_time_or_none(missed),
         created_at=time_of(found.created),
         taken_back=taken_back,
+        ended_because=_ended_because(found),
+        trial_card=_trial_card(found),
     )
+
+
+def bill_of_period(found: stripe.Subscription, paid: list[stripe.Invoice]) -> stripe.Invoice | None:
+    """The bill that paid the current period; failing that, the last period's."""
+    whole = bill_of_whole_period(found, paid)
+    return whole or next((bill for bill in paid if bill.billing_reason in _BILLS_OF_PERIODS), None)
+
+
+def bill_of_whole_period(found: stripe.Subscription, paid: list[stripe.Invoice]) -> stripe.Invoice | None:
+    """The newest paid bill that covers the whole current period.
+
+    By what its lines cover, not by why it was made: a switch from monthly to yearly is billed as an
+    update, and an upgrade's difference covers only what is left of a period.
+    """
+    start, end = period_of(found)
+    for bill in paid:
+        for line in bill.lines.data:
+            starts_by = line.period.start <= start + _SLACK_SECONDS
+            lasts_to = line.period.end >= end - _SLACK_SECONDS
+            if line.amount > 0 and starts_by and lasts_to:
+                return bill
+    return None
+
+
+def period_of(found: stripe.Subscription) -> tuple[int, int]:
+    item = found["items"].data[0]
+    return item.current_period_start, item.current_period_end
 
 
 def time_of(seconds: Any) -> datetime:
@@ -42,3 +81,16 @@ def time_of(seconds: Any) -> datetime:
 
 def _time_or_none(seconds: Any) -> datetime | None:
     return time_of(seconds) if seconds is not None else None
+
+
+def _ended_because(found: stripe.Subscription) -> str | None:
+    details = found.cancellation_details
+    if found.status != "canceled" or details is None:
+        return None
+    return next((why for why, comment in ENDED_BECAUSE.items() if comment == details.comment), None)
+
+
+def _trial_card(found: stripe.Subscription) -> str | None:
+    """Where a wallet without a card pays, Stripe knows no fingerprint."""
+    card = getattr(found.default_payment_method, "card", None)
+    return card.fingerprint if found.status == "trialing" and card is not None else None

@@ -9,18 +9,28 @@ from itertools import islice
 from typing import Any
 
 import stripe
-from stripe.params import CustomerCreateParams
+from stripe.params import CustomerCreateParams, RefundCreateParams
 from stripe.params.checkout import SessionCreateParams
 
 from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, connect
-from lib.adapters.stripe_objects import id_of, paid_subscription, time_of
+from lib.adapters.stripe_objects import (
+    ENDED_BECAUSE,
+    bill_of_period,
+    bill_of_whole_period,
+    id_of,
+    paid_subscription,
+    period_of,
+    time_of,
+)
+from lib.adapters.stripe_pages import basis_of_page, film_page, plan_page
 from lib.billing.ports import (
     CheckoutSession,
     Customer,
     CustomerGoneError,
+    Film,
     FilmPurchase,
 )
-from lib.config import Plan, StripeSettings
+from lib.config import CheckoutSettings, Plan, StripeSettings
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 from lib.web.operation import as_uuid
 
@@ -28,9 +38,6 @@ _MOST_SUBSCRIPTIONS = 100
 _MOST_SESSIONS = 1000
 _MOST_PAGES = 100
 _RECENT = 10
-# A period's bill is drawn up a moment after the period begins.
-_SLACK_SECONDS = 3600
-_BILLS_OF_PERIODS = ("subscription_create", "subscription_cycle")
 
 
 class StripePayments:
@@ -40,10 +47,18 @@ class StripePayments:
         app_url: where Checkout sends people back to: `/checkout/success?session_id=…` and
             `/checkout/canceled` below it.
         seconds: how long each wait for an answer may take; it is asked for twice.
+        checkout: what payment pages ask for; needed by who opens them.
     """
 
-    def __init__(self, settings: StripeSettings, app_url: str, seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: StripeSettings,
+        app_url: str,
+        seconds: float = TIMEOUT_SECONDS,
+        checkout: CheckoutSettings | None = None,
+    ) -> None:
         self._app_url = app_url
+        self._checkout = checkout or CheckoutSettings()
         self._v1 = connect(settings, seconds).v1
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
@@ -66,39 +81,85 @@ class StripePayments:
             prices = self._v1.prices.list({"lookup_keys": [plan.lookup_key], "active": True, "limit": 1})
             if not prices.data:
                 raise UnavailableError(f"Stripe has no active price with lookup key {plan.lookup_key}")
-            metadata = {"user_id": str(user_id), "plan": plan.code}
-            wanted: SessionCreateParams = {
-                "mode": "subscription",
-                "customer": customer_id,
-                # Cards and wallets. Methods that pay days later would leave a finished page without a
-                # subscription, and a second page could sell a second one: docs/decisions/0010.
-                "allowed_payment_method_types": ["card"],
-                "client_reference_id": str(user_id),
-                "metadata": metadata,
-                "subscription_data": {"metadata": metadata},
-                "line_items": [{"price": prices.data[0].id, "quantity": 1}],
-                "success_url": f"{self._app_url}/checkout/success?session_id={{CHECKOUT_SESSION_ID}}",
-                "cancel_url": f"{self._app_url}/checkout/canceled",
-            }
-            if trial_days:
-                wanted["subscription_data"]["trial_period_days"] = trial_days
-            if promotion_code:
-                wanted["discounts"] = [{"promotion_code": self._promotion_id(promotion_code)}]
-            try:
-                session = self._v1.checkout.sessions.create(wanted, _once("checkout", attempt, wanted))
-            except stripe.InvalidRequestError as error:
-                _refuse_gone_customer(error)
-                # A code may exist and yet not be for this customer or this price.
-                if promotion_code and (error.param or "").startswith("discounts"):
-                    raise InvalidPromotionCodeError from None
-                raise
-        return _session(session)
+            basis = self._basis(customer_id, user_id, promotion_code)
+            wanted = plan_page(
+                basis, user_id=user_id, plan=plan, price_id=prices.data[0].id, trial_days=trial_days
+            )
+            return self._open(wanted, attempt)
+
+    def open_film_checkout(
+        self,
+        *,
+        customer_id: str,
+        user_id: uuid.UUID,
+        film: Film,
+        promotion_code: str | None,
+        attempt: str,
+    ) -> CheckoutSession:
+        with answered():
+            basis = self._basis(customer_id, user_id, promotion_code)
+            return self._open(film_page(basis, user_id=user_id, film=film), attempt)
+
+    def _basis(self, customer_id: str, user_id: uuid.UUID, promotion_code: str | None) -> SessionCreateParams:
+        return basis_of_page(
+            self._checkout,
+            app_url=self._app_url,
+            customer_id=customer_id,
+            user_id=user_id,
+            promotion_id=self._promotion_id(promotion_code) if promotion_code else None,
+        )
+
+    def _open(self, wanted: SessionCreateParams, attempt: str) -> CheckoutSession:
+        try:
+            return _session(self._v1.checkout.sessions.create(wanted, _once("checkout", attempt, wanted)))
+        except stripe.InvalidRequestError as error:
+            _refuse_gone_customer(error)
+            # A code may exist and yet not be for this customer or this price.
+            if "discounts" in wanted and (error.param or "").startswith("discounts"):
+                raise InvalidPromotionCodeError from None
+            raise
 
     def _promotion_id(self, code: str) -> str:
         found = self._v1.promotion_codes.list({"code": code, "active": True, "limit": 1})
         if not found.data:
             raise InvalidPromotionCodeError
         return found.data[0].id
+
+    def end_subscription(self, subscription_id: str, why: str, *, refund_from: datetime | None) -> int:
+        with answered():
+            found = self._v1.subscriptions.retrieve(subscription_id)
+            # The money first: a subscription that has ended is not looked at again.
+            given_back = self._give_back(found, why, refund_from) if refund_from else 0
+            if found.status != "canceled":
+                try:
+                    self._v1.subscriptions.cancel(
+                        subscription_id, {"cancellation_details": {"comment": ENDED_BECAUSE[why]}}
+                    )
+                except stripe.InvalidRequestError as error:
+                    # Somebody was faster.
+                    if error.code != "resource_missing":
+                        raise
+        return given_back
+
+    def _give_back(self, found: stripe.Subscription, why: str, since: datetime) -> int:
+        """Refunds the part of the current period's bill that lies after `since`; what that comes to."""
+        bill = bill_of_whole_period(found, self._paid_bills(found))
+        if bill is None or not bill.amount_paid:
+            return 0
+        start, end = period_of(found)
+        share = (end - min(end, max(start, int(since.timestamp())))) / (end - start)
+        owed = round(bill.amount_paid * share)
+        for charge in self._charges_of(bill):
+            missing = min(owed, charge.amount_captured) - charge.amount_refunded
+            if missing <= 0 or charge.disputed:
+                continue
+            wanted: RefundCreateParams = {
+                "charge": charge.id,
+                "amount": missing,
+                "reason": "duplicate" if why == "duplicate" else "requested_by_customer",
+            }
+            self._v1.refunds.create(wanted, _once("refund", charge.id, wanted))
+        return owed
 
     def checkout(self, session_id: str) -> CheckoutSession:
         with answered():
@@ -157,7 +218,12 @@ class StripePayments:
                 if getattr(self._v1.customers.retrieve(customer_id), "deleted", False):
                     return Customer(deleted=True, subscriptions=())
                 found = self._v1.subscriptions.list(
-                    {"customer": customer_id, "status": "all", "limit": _MOST_SUBSCRIPTIONS}
+                    {
+                        "customer": customer_id,
+                        "status": "all",
+                        "limit": _MOST_SUBSCRIPTIONS,
+                        "expand": ["data.default_payment_method"],
+                    }
                 )
             except stripe.InvalidRequestError as error:
                 if error.code != "resource_missing":
@@ -206,21 +272,26 @@ class StripePayments:
         """What became of the money for the current period; asked only where access hangs on it."""
         if found.status not in ("active", "past_due"):
             return None
+        bill = bill_of_period(found, self._paid_bills(found))
+        if bill is None or not bill.amount_paid:
+            return None
+        charges = self._charges_of(bill)
+        taken = next((charge for charge in charges if charge.refunded or charge.disputed), None)
+        return None if taken is None else self._charge_taken_back(taken)
+
+    def _paid_bills(self, found: stripe.Subscription) -> list[stripe.Invoice]:
         paid = self._v1.invoices.list(
             {"subscription": found.id, "status": "paid", "limit": _RECENT, "expand": ["data.payments"]}
         )
-        bill = _bill_of_period(found, paid.data)
-        if bill is None or not bill.amount_paid or bill.payments is None:
-            return None
-        for payment in bill.payments.data:
+        return paid.data
+
+    def _charges_of(self, bill: stripe.Invoice) -> Iterator[stripe.Charge]:
+        """The charges that paid it."""
+        for payment in bill.payments.data if bill.payments is not None else ():
             intent = payment.payment.payment_intent
-            if payment.status != "paid" or intent is None:
-                continue
-            charges = self._v1.charges.list({"payment_intent": id_of(intent), "limit": _RECENT})
-            taken = next((charge for charge in charges.data if charge.refunded or charge.disputed), None)
-            if taken is not None:
-                return self._charge_taken_back(taken)
-        return None
+            if payment.status == "paid" and intent is not None:
+                charges = self._v1.charges.list({"payment_intent": id_of(intent), "limit": _RECENT})
+                yield from (charge for charge in charges.data if charge.paid)
 
     def _charge_taken_back(self, charge: stripe.Charge) -> str | None:
         if charge.refunded:
@@ -263,22 +334,6 @@ def _session(session: stripe.checkout.Session) -> CheckoutSession:
     state = session.status or "expired"
     url = session.url if state == "open" else None
     return CheckoutSession(session.id, state, url, time_of(session.expires_at))
-
-
-def _bill_of_period(found: stripe.Subscription, paid: list[stripe.Invoice]) -> stripe.Invoice | None:
-    """The newest paid bill that covers the whole current period; failing that, the last period's.
-
-    By what its lines cover, not by why it was made: a switch from monthly to yearly is billed as an
-    update, and an upgrade's difference covers only what is left of a period.
-    """
-    item = found["items"].data[0]
-    for bill in paid:
-        for line in bill.lines.data:
-            starts_by = line.period.start <= item.current_period_start + _SLACK_SECONDS
-            lasts_to = line.period.end >= item.current_period_end - _SLACK_SECONDS
-            if line.amount > 0 and starts_by and lasts_to:
-                return bill
-    return next((bill for bill in paid if bill.billing_reason in _BILLS_OF_PERIODS), None)
 
 
 def _once(what: str, attempt: str, wanted: Mapping[str, Any]) -> stripe.RequestOptions:

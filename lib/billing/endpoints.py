@@ -2,25 +2,44 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from lib.billing.service import Checkouts, Confirmations, Portal
 from lib.errors import (
+    AlreadyBoughtError,
     AlreadySubscribedError,
     InvalidPromotionCodeError,
     NoCustomerError,
+    NotForSaleError,
     NotFoundError,
     UnknownPlanError,
+    VideoNotFoundError,
+    VideoNotReadyError,
 )
 from lib.web.bodies import Body, NoBody, Text
-from lib.web.operation import Answer, Call, Operation, Who, rfc3339
+from lib.web.operation import Answer, Call, Operation, Who, as_uuid, rfc3339
 
 ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
 
 
 class CreateCheckoutBody(Body):
-    plan: ShortText
+    """Either a plan or one film."""
+
+    video_id: ShortText | None = None
+    plan: ShortText | None = Field(default=None, validate_default=True)
     promotion_code: ShortText | None = None
+
+    @field_validator("plan", mode="after")
+    @classmethod
+    def _one_of_them(cls, plan: str | None, info: ValidationInfo) -> str | None:
+        # A video_id that is bad itself is not here.
+        if "video_id" in info.data:
+            if plan is None and info.data["video_id"] is None:
+                raise PydanticCustomError("missing", "Field required, or video_id")
+            if plan is not None and info.data["video_id"] is not None:
+                raise PydanticCustomError("one_of", "Give either plan or video_id")
+        return plan
 
 
 class ConfirmCheckoutBody(Body):
@@ -31,15 +50,23 @@ CREATE_CHECKOUT = Operation(
     function="create-checkout",
     method="POST",
     tag="Billing",
-    summary="Open a page to pay for a plan",
-    description="While one is open for the same plan, that one is answered with 200.",
+    summary="Open a page to pay for a plan, or for one film",
+    description="While one is open for the same wish, that one is answered with 200.",
     who=Who.USER,
     body=CreateCheckoutBody,
     answers={
         201: "lib.billing.answers:CheckoutAnswer",
         200: "lib.billing.answers:CheckoutAnswer",
     },
-    refusals=(UnknownPlanError, AlreadySubscribedError, InvalidPromotionCodeError),
+    refusals=(
+        UnknownPlanError,
+        VideoNotFoundError,
+        AlreadySubscribedError,
+        AlreadyBoughtError,
+        NotForSaleError,
+        VideoNotReadyError,
+        InvalidPromotionCodeError,
+    ),
     idempotent=True,
 )
 CONFIRM_CHECKOUT = Operation(
@@ -68,9 +95,13 @@ CREATE_PORTAL = Operation(
 
 def create_checkout(checkouts: Checkouts, call: Call) -> Answer:
     body: CreateCheckoutBody = call.body
-    session, new = checkouts.open(
-        call.user().user_id, plan_code=body.plan, promotion_code=body.promotion_code
-    )
+    user_id = call.user().user_id
+    if body.plan is not None:
+        session, new = checkouts.open(user_id, plan_code=body.plan, promotion_code=body.promotion_code)
+    else:
+        session, new = checkouts.open_film(
+            user_id, video_id=as_uuid(body.video_id or ""), promotion_code=body.promotion_code
+        )
     answer = {
         "checkout_url": session.url,
         "session_id": session.id,

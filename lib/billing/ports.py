@@ -21,13 +21,24 @@ class CheckoutSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Film:
+    """A film that is sold by itself: for good, or for `rental_hours` from its first play on."""
+
+    id: uuid.UUID
+    title: str
+    amount: int
+    currency: str
+    rental_hours: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PaidSubscription:
     """A subscription as the payment provider knows it now.
 
     `status` is the provider's word. `payment_missed_at` is set while a payment is overdue: when the
     oldest invoice that is not paid became due. `taken_back` says that the money for the last period paid for
     is gone: `refunded` (in full) or `disputed` (and lost). `ended_because` is set on what was ended from
-    here: `duplicate`, `trial_used` or `revoked`.
+    here: `duplicate`, `trial_used` or `revoked`. `trial_card` tells cards apart, while one is on trial.
     """
 
     id: str
@@ -43,6 +54,7 @@ class PaidSubscription:
     created_at: datetime
     taken_back: str | None = None
     ended_because: str | None = None
+    trial_card: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,32 @@ class Payments(Protocol):
         Raises:
             InvalidPromotionCodeError: there is no such code, or it cannot be used here.
             CustomerGoneError: it needs another customer.
+        """
+        ...
+
+    def open_film_checkout(
+        self,
+        *,
+        customer_id: str,
+        user_id: uuid.UUID,
+        film: Film,
+        promotion_code: str | None,
+        attempt: str,
+    ) -> CheckoutSession:
+        """A page that sells this film as it is offered now. Otherwise as `open_checkout`."""
+        ...
+
+    def end_subscription(self, subscription_id: str, why: str, *, refund_from: datetime | None) -> int:
+        """Ends a subscription at once, for a reason that can be read there afterwards: `ended_because`.
+
+        Repeatable, also after a crash halfway: what was given back is not given back again, and a
+        subscription that has ended is left alone.
+
+        Args:
+            refund_from: give back what was paid for the time from then on; None: give nothing back.
+
+        Returns:
+            What was given back in all, in the currency's smallest unit.
         """
         ...
 

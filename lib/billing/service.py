@@ -1,29 +1,53 @@
 """Rules of billing: checkouts that cannot be doubled, the way back from them, and the portal."""
 
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from lib.billing import store
+from lib.billing import grants, store
 from lib.billing.entitlement import LIVE_STATUSES
 from lib.billing.membership import AccountMembership
-from lib.billing.ports import CheckoutSession, CustomerGoneError, Payments
+from lib.billing.ports import CheckoutSession, CustomerGoneError, Film, Payments
 from lib.billing.sync import Sync
 from lib.config import Plan
 from lib.database.engine import Database
 from lib.errors import (
+    AlreadyBoughtError,
     AlreadySubscribedError,
     NoCustomerError,
+    NotForSaleError,
     NotFoundError,
     UnavailableError,
     UnknownPlanError,
+    VideoNotFoundError,
+    VideoNotReadyError,
 )
 from lib.web.ports import Clock
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks a page for: a plan, or one film; one of the two is None.
+
+    `level` is that of the plans that open the film.
+    """
+
+    plan: Plan | None
+    film: Film | None
+    promotion_code: str | None
+    level: int = 0
+
+    def is_of(self, page: Row[Any]) -> bool:
+        """Whether a page that was opened before is the one wished for."""
+        plan = self.plan.code if self.plan else None
+        video_id = self.film.id if self.film else None
+        return (plan, video_id, self.promotion_code) == (page.plan, page.video_id, page.promotion_code)
+
+
 class Checkouts:
-    """Sells plans."""
+    """Sells plans, and films by themselves."""
 
     def __init__(
         self,
@@ -42,11 +66,7 @@ class Checkouts:
     def open(
         self, user_id: uuid.UUID, *, plan_code: str, promotion_code: str | None
     ) -> tuple[CheckoutSession, bool]:
-        """A page to pay on, and whether it is new.
-
-        The account's row stays locked throughout: a double click waits and finds the first one's page.
-        Every call to the provider carries a key made from what is committed, so that after a crash the
-        same request finds what the lost one made.
+        """A page to pay for a plan on, and whether it is new.
 
         Raises:
             UnknownPlanError: not one of PLANS.
@@ -58,63 +78,122 @@ class Checkouts:
         if plan is None:
             raise UnknownPlanError
         with self._database.transaction(slow=True) as tx:
-            account = store.lock_account(tx, user_id)
-            subscribed = self._is_subscribed(tx, user_id)
-            if subscribed and not self._is_entitled(tx, user_id):
-                # Our rows say subscribed but not paid. Perhaps the news of its end was lost.
-                self._sync.account(tx, user_id, actor="create-checkout")
-                subscribed = self._is_subscribed(tx, user_id)
-            waiting = None if subscribed else store.open_checkout(tx, user_id)
-            if waiting is not None:
-                session = self._payments.checkout(waiting.stripe_session_id)
-                if session.state == "open":
-                    if (waiting.plan, waiting.promotion_code) == (plan_code, promotion_code):
-                        return session, False
-                    session = self._payments.expire_checkout(session.id)
-                if session.state == "open":
-                    raise UnavailableError("A payment is under way on the page opened before", retry_after=10)
-                store.close_checkout(tx, session.id, session.state)
-                if session.state == "complete":
-                    # Paid, and the news is still on its way.
-                    self._sync.account(tx, user_id, actor="create-checkout")
-                    subscribed = self._is_subscribed(tx, user_id)
-            if not subscribed:
-                return self._open(tx, user_id, account, plan, promotion_code), True
-        # Raised after the commit: what the sync found stays.
-        raise AlreadySubscribedError
+            page = self._page(tx, user_id, Wish(plan, None, promotion_code))
+        # Raised after the commit: what a sync found stays.
+        if page is None:
+            raise AlreadySubscribedError
+        return page
 
-    def _open(
-        self,
-        tx: Connection,
-        user_id: uuid.UUID,
-        account: Row[Any],
-        plan: Plan,
-        promotion_code: str | None,
-    ) -> CheckoutSession:
-        number = store.checkouts_opened(tx, user_id)
-        first = not store.subscriptions_of(tx, user_id)
+    def open_film(
+        self, user_id: uuid.UUID, *, video_id: uuid.UUID | None, promotion_code: str | None
+    ) -> tuple[CheckoutSession, bool]:
+        """A page to pay for one film on, and whether it is new.
 
-        def page(customer_id: str) -> CheckoutSession:
-            return self._payments.open_checkout(
-                customer_id=customer_id,
-                user_id=user_id,
-                plan=plan,
-                trial_days=plan.trial_days if first else 0,
-                promotion_code=promotion_code,
-                attempt=f"{user_id}-{number}",
+        Args:
+            video_id: None where what was asked for is no UUID, hence no video.
+
+        Raises:
+            VideoNotFoundError: there is none that viewers can see.
+            VideoNotReadyError: it cannot be watched yet, so it is not sold yet.
+            NotForSaleError: it is not sold by itself.
+            AlreadySubscribedError: the account's plan opens it.
+            AlreadyBoughtError: it was bought, or rented and can still be watched.
+            InvalidPromotionCodeError, UnavailableError: as `open`.
+        """
+        with self._database.transaction(slow=True) as tx:
+            row = store.visible_video(tx, video_id) if video_id else None
+            if row is None:
+                raise VideoNotFoundError
+            if row.status != "ready":
+                raise VideoNotReadyError
+            if row.price_amount is None or row.level == 0:
+                raise NotForSaleError
+            film = Film(row.id, row.title, row.price_amount, row.price_currency, row.rental_hours)
+            page = self._page(tx, user_id, Wish(None, film, promotion_code, row.level))
+            by_plan = page is None and self._level(tx, user_id) >= row.level
+        if page is None:
+            raise (
+                AlreadySubscribedError("The account's plan opens this film")
+                if by_plan
+                else AlreadyBoughtError
             )
+        return page
 
+    def _page(self, tx: Connection, user_id: uuid.UUID, wish: Wish) -> tuple[CheckoutSession, bool] | None:
+        """The page and whether it is new; None for somebody who has what they wish for.
+
+        The account's row stays locked throughout: a double click waits and finds the first one's page.
+        Every call to the provider carries a key made from what is committed, so that after a crash the
+        same request finds what the lost one made.
+        """
+        account = store.lock_account(tx, user_id)
+        has = self._has(tx, user_id, wish)
+        if has and wish.plan and not self._level(tx, user_id):
+            # Our rows say subscribed but not paid. Perhaps the news of its end was lost.
+            self._sync.account(tx, user_id, actor="create-checkout")
+            has = self._has(tx, user_id, wish)
+        waiting = None if has else store.open_checkout(tx, user_id)
+        if waiting is not None:
+            session = self._payments.checkout(waiting.stripe_session_id)
+            if session.state == "open":
+                if wish.is_of(waiting):
+                    return session, False
+                session = self._payments.expire_checkout(session.id)
+            if session.state == "open":
+                raise UnavailableError("A payment is under way on the page opened before", retry_after=10)
+            store.close_checkout(tx, session.id, session.state)
+            if session.state == "complete":
+                # Paid, and the news is still on its way.
+                self._sync.account(tx, user_id, actor="create-checkout")
+                has = self._has(tx, user_id, wish)
+        return None if has else (self._open(tx, user_id, account, wish), True)
+
+    def _open(self, tx: Connection, user_id: uuid.UUID, account: Row[Any], wish: Wish) -> CheckoutSession:
+        number = store.checkouts_opened(tx, user_id)
         known = None if account.customer_deleted else account.stripe_customer_id
+        attempt = f"{user_id}-{number}"
         try:
-            session = page(known or self._new_customer(tx, user_id, f"{user_id}-{number}"))
+            customer_id = known or self._new_customer(tx, user_id, attempt)
+            session = self._ask(tx, user_id, customer_id, wish, attempt)
         except CustomerGoneError:
             # Deleted at the provider, and nobody told us yet.
-            session = page(self._new_customer(tx, user_id, f"{user_id}-{number}-anew"))
-        store.add_checkout(tx, user_id, plan=plan.code, promotion_code=promotion_code, session=session)
-        store.record(
-            tx, "checkout_opened", user_id, f"user:{user_id}", {"plan": plan.code, "session": session.id}
+            customer_id = self._new_customer(tx, user_id, f"{attempt}-anew")
+            session = self._ask(tx, user_id, customer_id, wish, attempt)
+        video_id = wish.film.id if wish.film else None
+        store.add_checkout(
+            tx,
+            user_id,
+            plan=wish.plan.code if wish.plan else None,
+            video_id=video_id,
+            promotion_code=wish.promotion_code,
+            session=session,
         )
+        sold = {"plan": wish.plan.code} if wish.plan else {"video_id": str(video_id)}
+        store.record(tx, "checkout_opened", user_id, f"user:{user_id}", sold | {"session": session.id})
         return session
+
+    def _ask(
+        self, tx: Connection, user_id: uuid.UUID, customer_id: str, wish: Wish, attempt: str
+    ) -> CheckoutSession:
+        if wish.film is not None:
+            return self._payments.open_film_checkout(
+                customer_id=customer_id,
+                user_id=user_id,
+                film=wish.film,
+                promotion_code=wish.promotion_code,
+                attempt=attempt,
+            )
+        if wish.plan is None:
+            raise UnknownPlanError
+        first = not store.subscriptions_of(tx, user_id)
+        return self._payments.open_checkout(
+            customer_id=customer_id,
+            user_id=user_id,
+            plan=wish.plan,
+            trial_days=wish.plan.trial_days if first else 0,
+            promotion_code=wish.promotion_code,
+            attempt=attempt,
+        )
 
     def _new_customer(self, tx: Connection, user_id: uuid.UUID, attempt: str) -> str:
         customer_id = self._payments.create_customer(
@@ -123,14 +202,25 @@ class Checkouts:
         store.keep_customer(tx, user_id, customer_id)
         return customer_id
 
-    @staticmethod
-    def _is_subscribed(tx: Connection, user_id: uuid.UUID) -> bool:
-        """Whether a subscription of a plan of ours lives; one of an unknown price opens nothing."""
-        return any(row.status in LIVE_STATUSES and row.plan for row in store.subscriptions_of(tx, user_id))
+    def _has(self, tx: Connection, user_id: uuid.UUID, wish: Wish) -> bool:
+        """Whether paying for it would be paying twice."""
+        if wish.film is None:
+            # A subscription of a plan of ours that lives; one of an unknown price opens nothing.
+            return any(
+                row.status in LIVE_STATUSES and row.plan for row in store.subscriptions_of(tx, user_id)
+            )
+        if self._level(tx, user_id) >= wish.level:
+            return True
+        now = self._clock.now()
+        held = [grant for grant in grants.of_account(tx, user_id) if grant.holds(now)]
+        return any(
+            grant.level >= wish.level if grant.video_id is None else grant.video_id == wish.film.id
+            for grant in held
+        )
 
-    def _is_entitled(self, tx: Connection, user_id: uuid.UUID) -> bool:
+    def _level(self, tx: Connection, user_id: uuid.UUID) -> int:
         row = store.entitlement_of(tx, user_id)
-        return row is not None and row.until is not None and row.until > self._clock.now()
+        return row.level if row is not None and row.until is not None and row.until > self._clock.now() else 0
 
 
 class Confirmations:

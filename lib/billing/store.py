@@ -1,5 +1,6 @@
 """Queries over billing accounts, checkouts, subscriptions and entitlements. Grants have grants.py."""
 
+import hashlib
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +18,9 @@ from lib.database.schema import (
     entitlements,
     sold_prices,
     subscriptions,
+    trial_cards,
     users,
+    videos,
 )
 from lib.errors import InvalidTokenError
 
@@ -110,18 +113,55 @@ def owns_checkout(tx: Connection, user_id: uuid.UUID, session_id: str) -> bool:
 
 
 def add_checkout(
-    tx: Connection, user_id: uuid.UUID, *, plan: str, promotion_code: str | None, session: CheckoutSession
+    tx: Connection,
+    user_id: uuid.UUID,
+    *,
+    plan: str | None,
+    video_id: uuid.UUID | None,
+    promotion_code: str | None,
+    session: CheckoutSession,
 ) -> None:
     tx.execute(
         insert(checkouts).values(
             stripe_session_id=session.id,
             user_id=user_id,
             plan=plan,
+            video_id=video_id,
             promotion_code=promotion_code,
             url=session.url,
             expires_at=session.expires_at,
         )
     )
+
+
+def known_videos(tx: Connection, video_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of them there are; a database that was rebuilt may lack some."""
+    return set(tx.scalars(select(videos.c.id).where(videos.c.id.in_(video_ids)))) if video_ids else set()
+
+
+def claim_trial_card(tx: Connection, card: str, subscription_id: str) -> str:
+    """The subscription whose trial this card was first used for: this one, if the card is new.
+
+    Two trials with one card at once take turns here.
+    """
+    card_hash = hashlib.sha256(card.encode()).digest()
+    tx.execute(
+        upsert(trial_cards)
+        .values(card_hash=card_hash, subscription_id=subscription_id)
+        .on_conflict_do_nothing()
+    )
+    return str(
+        tx.execute(
+            select(trial_cards.c.subscription_id).where(trial_cards.c.card_hash == card_hash)
+        ).scalar_one()
+    )
+
+
+def visible_video(tx: Connection, video_id: uuid.UUID) -> Row[Any] | None:
+    """A film that viewers can see, ready or not."""
+    return tx.execute(
+        select(videos).where(videos.c.id == video_id, videos.c.published, videos.c.status != "removed")
+    ).first()
 
 
 def close_checkout(tx: Connection, session_id: str, state: str) -> None:

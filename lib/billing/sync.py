@@ -1,12 +1,14 @@
 """The one sync that all ways lead to."""
 
 import uuid
+from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from lib.billing import grants, store
 from lib.billing.entitlement import KNOWN_STATUSES, LIVE_STATUSES, of_purchase, of_subscription
-from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, Payments
+from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, PaidSubscription, Payments
 from lib.config import AccessSettings, Plan
 from lib.errors import UnavailableError
 from lib.web import log
@@ -45,15 +47,7 @@ class Sync:
         waiting = store.open_checkout(tx, user_id)
         if waiting is not None:
             self._settle(tx, self._payments.checkout(waiting.stripe_session_id))
-        try:
-            customer = self._payments.customer(row.stripe_customer_id, films=store.films_bought(tx, user_id))
-        except CustomerGoneError as error:
-            log.line(
-                "ERROR",
-                "the provider does not know a customer of ours: is the key another account's?",
-                {"user_id": user_id},
-            )
-            raise UnavailableError("The payment provider does not know this customer") from error
+        customer = self._fetch(tx, user_id, row.stripe_customer_id)
         for subscription in customer.subscriptions:
             if subscription.status not in KNOWN_STATUSES:
                 log.line(
@@ -61,14 +55,77 @@ class Sync:
                     "unknown subscription status gives no access",
                     {"user_id": user_id, "subscription": subscription.id, "status": subscription.status},
                 )
-        self._write(tx, user_id, customer, actor)
+        plans = self._plans_of(tx, user_id, customer)
+        if self._put_right(tx, user_id, customer, plans):
+            # Ended there; what is written is what is said there now.
+            customer = self._fetch(tx, user_id, row.stripe_customer_id)
+            plans = self._plans_of(tx, user_id, customer)
+        self._write(tx, user_id, customer, plans, actor)
 
-    def _write(self, tx: Connection, user_id: uuid.UUID, customer: Customer, actor: str) -> None:
-        plans, now = self._plans_of(tx, user_id, customer), self._clock.now()
+    def _put_right(
+        self, tx: Connection, user_id: uuid.UUID, customer: Customer, plans: dict[str, Plan | None]
+    ) -> bool:
+        """Ends what must not go on: a trial with a card that had one, a subscription beside a better one.
+
+        Done at the provider and before the commit. Dying in between does no harm: every step can be repeated,
+        and the reason is read back from there.
+        """
+        wrong: dict[str, tuple[str, datetime | None]] = {}
+        for found in customer.subscriptions:
+            if found.trial_card and plans[found.id]:
+                holder = store.claim_trial_card(tx, found.trial_card, found.id)
+                if holder != found.id:
+                    # Charging for what was announced as free would be worse: nobody is charged, and a page
+                    # opened next sells without a trial.
+                    wrong[found.id] = ("trial_used", None)
+        paying = [found for found in customer.subscriptions if found.id not in wrong and _renews(found)]
+        kept = self._best(paying, plans)
+        if kept is not None:
+            others = (found for found in paying if found.id != kept.id and plans[found.id])
+            wrong |= {found.id: ("duplicate", kept.created_at) for found in others}
+        for id_, (why, refund_from) in wrong.items():
+            refunded = self._payments.end_subscription(id_, why, refund_from=refund_from)
+            facts = {"user_id": user_id, "subscription": id_, "because": why, "refunded": refunded}
+            log.line("WARNING", "subscription ended by us", facts)
+        return bool(wrong)
+
+    def _best(
+        self, paying: Sequence[PaidSubscription], plans: dict[str, Plan | None]
+    ) -> PaidSubscription | None:
+        """What to keep of several: the highest plan that is paid for, of one level the one bought first."""
+        now = self._clock.now()
+        given = [
+            (grant.level, -found.created_at.timestamp(), found.id, found)
+            for found in paying
+            if (grant := of_subscription(found, plans[found.id], self._settings, now)).holds(now)
+        ]
+        return max(given)[3] if given else None
+
+    def _fetch(self, tx: Connection, user_id: uuid.UUID, customer_id: str) -> Customer:
+        try:
+            return self._payments.customer(customer_id, films=store.films_bought(tx, user_id))
+        except CustomerGoneError as error:
+            log.line(
+                "ERROR",
+                "the provider does not know a customer of ours: is the key another account's?",
+                {"user_id": user_id},
+            )
+            raise UnavailableError("The payment provider does not know this customer") from error
+
+    def _write(
+        self,
+        tx: Connection,
+        user_id: uuid.UUID,
+        customer: Customer,
+        plans: dict[str, Plan | None],
+        actor: str,
+    ) -> None:
+        now = self._clock.now()
         codes = {id_: plan.code if plan else None for id_, plan in plans.items()}
         store.replace_subscriptions(
             tx, user_id, [(found, codes[found.id]) for found in customer.subscriptions]
         )
+        self._note_ends(tx, user_id, customer, actor)
         bought = [
             of_subscription(found, plans[found.id], self._settings, now) for found in customer.subscriptions
         ]
@@ -76,12 +133,24 @@ class Sync:
         # A subscription that is not listed any more is over, as above.
         listed = {found.id for found in customer.subscriptions}
         grants.withhold(tx, user_id, "subscription", "canceled", except_for=listed, cause=actor)
-        films = [of_purchase(found, self._settings, now) for found in customer.films]
+        known = store.known_videos(tx, {found.video_id for found in customer.films})
+        films = [
+            of_purchase(found, self._settings, now) for found in customer.films if found.video_id in known
+        ]
         grants.keep(tx, user_id, films, cause=actor)
         if customer.deleted:
             grants.withhold(tx, user_id, "purchase", "canceled", except_for=(), cause=actor)
         store.keep_synced(tx, user_id, deleted=customer.deleted)
         grants.recompute(tx, user_id, self._clock, actor=actor)
+
+    @staticmethod
+    def _note_ends(tx: Connection, user_id: uuid.UUID, customer: Customer, actor: str) -> None:
+        """Audits, once each, what was ended from here; by what the provider says, so that no crash hides it."""
+        ended = {found.id: found.ended_because for found in customer.subscriptions if found.ended_because}
+        known = {row.source_id: row.withheld for row in grants.rows_of(tx, user_id)} if ended else {}
+        for id_, why in ended.items():
+            if known.get(id_) != why:
+                store.record(tx, "subscription_ended", user_id, actor, {"subscription": id_, "because": why})
 
     def _plans_of(self, tx: Connection, user_id: uuid.UUID, customer: Customer) -> dict[str, Plan | None]:
         """subscription id -> the plan it pays for.
@@ -114,3 +183,9 @@ class Sync:
     def _settle(tx: Connection, session: CheckoutSession) -> None:
         if session.state != "open":
             store.close_checkout(tx, session.id, session.state)
+
+
+def _renews(found: PaidSubscription) -> bool:
+    """Whether it will be charged for again."""
+    ending = found.cancel_at_period_end or found.cancel_at is not None
+    return found.status in ("active", "trialing", "past_due") and not found.paused and not ending

@@ -5,7 +5,14 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, FilmPurchase, PaidSubscription
+from lib.billing.ports import (
+    CheckoutSession,
+    Customer,
+    CustomerGoneError,
+    Film,
+    FilmPurchase,
+    PaidSubscription,
+)
 from lib.config import Plan
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 
@@ -30,7 +37,9 @@ class FakePayments:
         self._deleted: set[str] = set()
         self._attempts: dict[str, str] = {}
         self._sessions: dict[str, CheckoutSession] = {}
-        self._sold: dict[str, tuple[str, Plan, int]] = {}
+        self._sold: dict[str, tuple[str, tuple[Plan, int] | Film]] = {}
+        self.refunded: dict[str, datetime] = {}
+        """Subscription that was ended from here -> from when on its money was given back."""
         self._subscriptions: dict[str, list[PaidSubscription]] = {}
         self._payers: dict[str, str] = {}
         self._films: dict[str, list[FilmPurchase]] = {}
@@ -52,17 +61,44 @@ class FakePayments:
         attempt: str,
     ) -> CheckoutSession:
         self._call("open_checkout")
+        return self._open(customer_id, (plan, trial_days), promotion_code, attempt)
+
+    def _open(
+        self, customer_id: str, sold: tuple[Plan, int] | Film, promotion_code: str | None, attempt: str
+    ) -> CheckoutSession:
         self._refuse_gone(customer_id)
         if promotion_code is not None and promotion_code not in self.promotion_codes:
             raise InvalidPromotionCodeError
         if attempt not in self._attempts:
             session_id = f"cs_{next(self._ids)}_{uuid.uuid4().hex}"
             self._attempts[attempt] = session_id
-            self._sold[session_id] = (customer_id, plan, trial_days)
+            self._sold[session_id] = (customer_id, sold)
             self._sessions[session_id] = CheckoutSession(
                 session_id, "open", f"https://pay.invalid/{session_id}", _now() + timedelta(hours=24)
             )
         return self._sessions[self._attempts[attempt]]
+
+    def open_film_checkout(
+        self,
+        *,
+        customer_id: str,
+        user_id: uuid.UUID,
+        film: Film,
+        promotion_code: str | None,
+        attempt: str,
+    ) -> CheckoutSession:
+        self._call("open_film_checkout")
+        return self._open(customer_id, film, promotion_code, attempt)
+
+    def end_subscription(self, subscription_id: str, why: str, *, refund_from: datetime | None) -> int:
+        self._call("end_subscription")
+        for found in self._subscriptions.values():
+            for number, item in enumerate(found):
+                if item.id == subscription_id and item.status != "canceled":
+                    found[number] = replace(item, status="canceled", ended_because=why)
+                    if refund_from is not None:
+                        self.refunded[subscription_id] = refund_from
+        return 0
 
     def checkout(self, session_id: str) -> CheckoutSession:
         self._call("checkout")
@@ -134,7 +170,9 @@ class FakePayments:
 
     def pay(self, session_id: str) -> PaidSubscription:
         """The customer pays on the page."""
-        customer_id, plan, trial_days = self._sold[session_id]
+        customer_id, sold = self._sold[session_id]
+        assert isinstance(sold, tuple)
+        plan, trial_days = sold
         self._close(session_id, "complete")
         trial_end = _now() + timedelta(days=trial_days) if trial_days else None
         return self.subscribe(
@@ -144,6 +182,22 @@ class FakePayments:
             trial_end=trial_end,
             current_period_end=trial_end or _now() + timedelta(days=30),
         )
+
+    def pay_film(self, session_id: str) -> FilmPurchase:
+        """The customer pays for a film on the page."""
+        customer_id, film = self._sold[session_id]
+        assert isinstance(film, Film)
+        self._close(session_id, "complete")
+        bought = FilmPurchase(session_id, film.id, film.rental_hours, _now())
+        self._films.setdefault(customer_id, []).append(bought)
+        return bought
+
+    def take_back_film(self, session_id: str, how: str) -> None:
+        """The money for a film is `refunded` or `disputed`."""
+        for found in self._films.values():
+            for number, item in enumerate(found):
+                if item.id == session_id:
+                    found[number] = replace(item, taken_back=how)
 
     def subscribe(self, customer_id: str, plan: Plan, **facts: object) -> PaidSubscription:
         """A subscription, with whatever facts the test is about."""
