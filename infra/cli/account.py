@@ -44,7 +44,7 @@ def show_(on: Operator, who: str, *, lines: int, as_json: bool) -> None:
     """Entitlement, subscriptions, and the last lines of the audit log about them."""
     membership = AccountMembership(SystemClock(), on.settings.plans())
     with on.database.transaction() as tx:
-        user = _find(tx, who)
+        user = find(tx, who)
         _, entitlement = membership.of(tx, user.id, user.role)
         customer = billing.customer_of(tx, user.id)
         subscriptions = billing.subscriptions_of(tx, user.id)
@@ -109,7 +109,7 @@ def sync(on: Operator, who: str, *, dry_run: bool, as_json: bool) -> None:
     payments = StripePayments(on.settings.stripe(), on.settings.app_url())
     syncing = Sync(payments, plans, on.settings.access(), clock)
     with log_aside(), on.database.transaction(slow=True) as tx:
-        user = _find(tx, who)
+        user = find(tx, who)
         customer = billing.customer_of(tx, user.id)
         _, before = membership.of(tx, user.id, user.role)
         syncing.account(tx, user.id, actor=on.actor)
@@ -143,7 +143,8 @@ def _said(row: Row[Any]) -> tuple[Any, str]:
     return row.at, f"{row.kind} by {row.actor}{place} {row.detail or ''}"
 
 
-def _find(tx: Connection, who: str) -> Row[Any]:
+def find(tx: Connection, who: str) -> Row[Any]:
+    """By id or email; raises NotFoundError."""
     user = accounts.find_user(tx, who)
     if user is None:
         raise NotFoundError("There is no such account")

@@ -12,6 +12,8 @@ from alembic.util import CommandError
 from infra.cli.account import account
 from infra.cli.admin import admin
 from infra.cli.events import events
+from infra.cli.explain import explain
+from infra.cli.giving import end_subscription, gifts, give, take_back
 from infra.cli.keys import keys
 from infra.cli.migrate import migrate
 from infra.cli.operator import Operator
@@ -59,5 +61,7 @@ def program(ctx: click.Context) -> None:
     ctx.call_on_close(ctx.obj.close)
 
 
-for part in (migrate, admin, keys, events, account):
+for part in (explain, give, take_back, end_subscription):
+    account.add_command(part)
+for part in (migrate, admin, keys, events, account, gifts):
     program.add_command(part)

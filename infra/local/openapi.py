@@ -22,7 +22,7 @@ from lib import errors
 from lib.accounts import account, keys
 from lib.accounts import endpoints as accounts
 from lib.billing import endpoints as billing
-from lib.billing import events, plans
+from lib.billing import events, plans, redeeming
 from lib.video import catalogue, cloudflare_events, heartbeats, mux_events, playback, uploads
 from lib.web import tasks
 from lib.web.answers import Problem
@@ -38,6 +38,7 @@ OPERATIONS = (
     billing.CREATE_CHECKOUT,
     billing.CONFIRM_CHECKOUT,
     billing.CREATE_PORTAL,
+    redeeming.REDEEM,
     events.STRIPE_WEBHOOK,
     catalogue.LIST_VIDEOS,
     playback.GET_PLAYBACK,

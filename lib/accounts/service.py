@@ -23,6 +23,7 @@ from lib.errors import (
     TooManyRequestsError,
     UnavailableError,
 )
+from lib.web.attempts import count_attempt
 from lib.web.ports import Claims, Clock
 
 ATTEMPT_WINDOW = timedelta(minutes=15)
@@ -145,7 +146,7 @@ class Accounts:
 
 def counted(tx: Connection, key: str, limit: int, kind: type[Refusal]) -> Refusal | None:
     """Counts one more attempt; the refusal if that is over the limit."""
-    count, left = store.count_attempt(tx, key, ATTEMPT_WINDOW)
+    count, left = count_attempt(tx, key, ATTEMPT_WINDOW)
     return kind(retry_after=int(left) + 1) if count > limit else None
 
 

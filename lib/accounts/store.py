@@ -3,10 +3,10 @@
 import hashlib
 import uuid
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, null, select, text, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.database.engine import Database
@@ -262,27 +262,6 @@ def live_sessions(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
             .limit(100)
         )
     )
-
-
-def count_attempt(tx: Connection, key: str, window: timedelta) -> tuple[int, float]:
-    """Counts one more attempt under the key, atomically.
-
-    Returns:
-        Attempts in its window, seconds until the window ends.
-    """
-    now = func.now()
-    over = attempts.c.window_ends_at <= now
-    statement = upsert(attempts).values(key=key, count=1, window_ends_at=now + window)
-    statement = statement.on_conflict_do_update(
-        index_elements=[attempts.c.key],
-        set_={
-            "count": case((over, 1), else_=attempts.c.count + 1),
-            "window_ends_at": case((over, now + window), else_=attempts.c.window_ends_at),
-        },
-    )
-    left = func.extract("epoch", attempts.c.window_ends_at - now)
-    count, seconds = tx.execute(statement.returning(attempts.c.count, left)).one()
-    return count, float(seconds)
 
 
 def forgive_attempt(tx: Connection, *, accounts: Collection[str], address: str) -> None:

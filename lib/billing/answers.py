@@ -17,6 +17,10 @@ class MembershipAnswer(AnswerModel):
     entitlement: EntitlementModel
 
 
+class RedeemAnswer(AnswerModel):
+    entitlement: EntitlementModel
+
+
 class PortalAnswer(AnswerModel):
     portal_url: str
 

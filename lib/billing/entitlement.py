@@ -157,6 +157,17 @@ def of_grants(grants: Iterable[Grant], now: datetime) -> Entitlement:
     return _given(newest, _end(newest))
 
 
+def opening(grants: Iterable[Grant], *, video_id: uuid.UUID, level: int, now: datetime) -> Grant | None:
+    """The grant that opens this film, as `open_playback` chooses it: a plan's before the film's own."""
+    fit = [
+        grant
+        for grant in grants
+        if grant.holds(now)
+        and (grant.video_id == video_id or (grant.video_id is None and grant.level >= level))
+    ]
+    return max(fit, key=lambda grant: (grant.video_id is None, grant.level, _end(grant)), default=None)
+
+
 def _given(grant: Grant, until: datetime) -> Entitlement:
     return Entitlement(grant.plan, grant.level, grant.streams, grant.reason, until)
 

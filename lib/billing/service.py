@@ -101,8 +101,8 @@ class Checkouts:
             InvalidPromotionCodeError, UnavailableError: as `open`.
         """
         with self._database.transaction(slow=True) as tx:
-            row = store.visible_video(tx, video_id) if video_id else None
-            if row is None:
+            row = store.find_video(tx, video_id) if video_id else None
+            if row is None or row.status == "removed" or not row.published:
                 raise VideoNotFoundError
             if row.status != "ready":
                 raise VideoNotReadyError

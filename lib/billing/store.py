@@ -157,11 +157,8 @@ def claim_trial_card(tx: Connection, card: str, subscription_id: str) -> str:
     )
 
 
-def visible_video(tx: Connection, video_id: uuid.UUID) -> Row[Any] | None:
-    """A film that viewers can see, ready or not."""
-    return tx.execute(
-        select(videos).where(videos.c.id == video_id, videos.c.published, videos.c.status != "removed")
-    ).first()
+def find_video(tx: Connection, video_id: uuid.UUID) -> Row[Any] | None:
+    return tx.execute(select(videos).where(videos.c.id == video_id)).first()
 
 
 def close_checkout(tx: Connection, session_id: str, state: str) -> None:

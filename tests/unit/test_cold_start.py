@@ -49,6 +49,7 @@ NEEDS: dict[str, set[str]] = {
     "mux-webhook": DATABASE,
     "process-task": DATABASE | BODY | TOKEN | STRIPE,
     "reconcile": DATABASE | BODY | TOKEN | STRIPE,
+    "redeem": DATABASE | BODY | TOKEN,
     "refresh": DATABASE | BODY | TOKEN,
     "register": DATABASE | BODY | TOKEN | HASHING,
     "stripe-webhook": DATABASE,
