@@ -87,6 +87,8 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "gift_codes": {"code_hash": HASH, "plan": "basic", "days": 30, "made_by": "operator:test"},
     "trial_cards": {"card_hash": HASH, "subscription_id": f"sub_{USER.hex}"},
+    "walks": {"name": f"test-{USER.hex}", "position": {}},
+    "denial_syncs": {"user_id": USER, "asked_at": NOW},
     "sold_prices": {"price_id": f"price_{USER.hex}", "plan": "basic"},
     "inbox": {"event_id": f"evt_{USER.hex}", "type": "invoice.paid", "state": "received", "enqueues": 1},
     "playback_sessions": {
