@@ -108,6 +108,13 @@ def long_film(stack: Stack, database: Database, film_file: Path) -> Film:
 
 
 @pytest.fixture
+def film_at_cloudflare(make: Factory, film_file: Path) -> Film:
+    """The same film, kept elsewhere."""
+    title = "The long way round"
+    return Film(film.upload(make, make.client(), film_file, title, provider="cloudflare"), title)
+
+
+@pytest.fixture
 def subscriber(make: Factory) -> str:
     """The email of somebody on basic: two screens."""
     return make.subscriber().email

@@ -57,6 +57,21 @@ def test_a_person_joins_pays_and_watches_past_two_renewals(visit: Visit, long_fi
     assert viewer.page.evaluate("window.breaks") == []
 
 
+def test_a_film_at_cloudflare_plays_past_a_renewal_too(
+    visit: Visit, film_at_cloudflare: Film, subscriber: str
+) -> None:
+    """Its token is in the path of every address, not in a query."""
+    viewer = visit()
+    viewer.sign_in(subscriber)
+    viewer.watch(film_at_cloudflare)
+    viewer.page.evaluate(_WATCH_FOR_BREAKS)
+    viewer.wait_until_playing(PLAYBACK_SECONDS + 4, patience=60_000)
+    pieces = [answer for answer in viewer.traffic.responses if answer.url.endswith(".m4s")]
+    assert {piece.status for piece in pieces} == {200}
+    assert len({piece.url.rsplit("/", 2)[0] for piece in pieces}) >= 2
+    assert viewer.page.evaluate("window.breaks") == []
+
+
 def test_somebody_goes_on_where_they_stopped_on_a_reload_and_on_another_device(
     visit: Visit, long_film: Film, subscriber: str
 ) -> None:

@@ -18,12 +18,12 @@ export function field(label, { name, note, as = "input", ...properties }) {
 }
 
 /**
- * `send` is given the fields' values; what it throws is shown. `fieldOf` names the field a refusal's code is about.
- * `parts` are fields and whatever else stands before the button.
+ * `send` is given the fields' values; what it throws is shown. `fieldOf` names the field a refusal's code is about,
+ * `kind` is the button's class. `parts` are fields and whatever else stands before the button.
  */
-export function form({ submit, quiet = false, send, fieldOf = {} }, ...parts) {
+export function form({ submit, kind, send, fieldOf = {} }, ...parts) {
   const alert = h("p", { class: "error", role: "alert", hidden: true });
-  const button = h("button", { class: quiet && "quiet" }, submit);
+  const button = h("button", { class: kind }, submit);
   const made = h("form", { novalidate: true }, ...parts, alert, h("div", { class: "row" }, button));
   made.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -5,7 +5,7 @@ import { Unreachable } from "./api.js";
 const TEXTS = {
   invalid_credentials: "Email or password is wrong.",
   email_taken: "There is an account with this email already. Sign in instead?",
-  weak_password: "Choose a longer password, one that is not your name or email.",
+  weak_password: "Choose a longer password, one that is less common and not your name or email.",
   email_not_verified: "Please follow the link in the mail we sent you first.",
   invalid_link: "This link is no longer good. Ask for a new one.",
   wrong_password: "That is not your password.",
@@ -16,6 +16,7 @@ const TEXTS = {
   unknown_plan: "This plan is no longer sold.",
   unknown_code: "We do not know this code.",
   already_redeemed: "This code has been used already.",
+  last_admin: "You are the last admin: somebody has to run the place.",
   no_customer: "Nothing has been bought with this account yet.",
   forbidden: "This is for admins only.",
   unavailable: "Streamly is busy right now. Please try again in a moment.",

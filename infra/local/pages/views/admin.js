@@ -11,6 +11,11 @@ import { upload } from "../upload/upload.js";
 
 export const title = "Studio";
 
+const PROVIDERS = [
+  ["", "The usual place"],
+  ["mux", "Mux"],
+  ["cloudflare", "Cloudflare Stream"],
+];
 const LOOK_AGAIN = 1_500;
 const READY_WITHIN = 30 * 60_000;
 
@@ -32,8 +37,16 @@ function uploadForm(sold, sendings, leaving) {
   const made = form(
     {
       submit: "Upload",
-      send: async ({ title, description, level, publish, file }) => {
-        const body = { title, description, level: Number(level), publish: publish === "on", filename: file.name, size: file.size };
+      send: async ({ title, description, level, provider, publish, file }) => {
+        const body = {
+          title,
+          description,
+          level: Number(level),
+          publish: publish === "on",
+          filename: file.name,
+          size: file.size,
+          ...(provider && { provider }),
+        };
         const options = { body, key: crypto.randomUUID(), attempts: 3 };
         const announced = await call("POST", "upload-asset", options);
         made.reset();
@@ -44,6 +57,7 @@ function uploadForm(sold, sendings, leaving) {
     field("Title", { name: "title", required: true, maxlength: 200 }),
     field("Description", { name: "description", as: "textarea", maxlength: 5000 }),
     choice("Who may watch", "level", levels, "1"),
+    choice("Where it is kept", "provider", PROVIDERS, ""),
     check("Publish as soon as it is ready", "publish"),
   );
   return h("section", {}, h("h2", {}, "A new film"), made);
