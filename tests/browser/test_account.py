@@ -5,6 +5,9 @@ import uuid
 
 from playwright.sync_api import expect
 
+from lib.billing.gifts import Gifts
+from lib.web.ports import SystemClock
+from tests.billing import PLANS
 from tests.browser.conftest import Visit
 from tests.factories import PASSWORD, Factory
 
@@ -62,6 +65,20 @@ def test_leaving_takes_the_password_and_is_for_good(visit: Visit) -> None:
     visitor.page.get_by_label("Password").fill(PASSWORD)
     visitor.press("Sign in")
     expect(visitor.page.get_by_role("alert")).to_have_text("Email or password is wrong.")
+
+
+def test_a_gift_code_opens_the_films(visit: Visit, make: Factory) -> None:
+    gifts = Gifts(make.database, PLANS, SystemClock())
+    (code,) = gifts.make("basic", days=30, count=1, note=None, expires_at=None, actor="operator:test")
+    visitor = visit()
+    visitor.sign_in(make.person().email)
+    visitor.follow("Account")
+    visitor.page.get_by_label("Gift code").fill("ABCD-ABCD-ABCD-ABCD-ABCD")
+    visitor.press("Redeem")
+    expect(visitor.page.get_by_text("We do not know this code.")).to_be_visible()
+    visitor.page.get_by_label("Gift code").fill(code.lower())
+    visitor.press("Redeem")
+    expect(visitor.page.get_by_text("Basic, a gift: you can watch until")).to_be_visible()
 
 
 def test_the_portal_is_one_press_away_and_leads_back(visit: Visit, subscriber: str) -> None:

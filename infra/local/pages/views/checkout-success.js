@@ -18,9 +18,11 @@ export async function render(place, { query }) {
     body: { session_id: query.get("session_id") ?? "" },
     attempts: 3,
   });
-  said.textContent = entitlement.active
-    ? `You are in. ${describe(subscription, entitlement, await planName(entitlement.plan))}`
-    : "Your payment is on its way. The films open as soon as it arrives.";
+  const what = describe(subscription, entitlement, await planName(entitlement.plan));
+  if (entitlement.active) said.textContent = `You are in. ${what}`;
+  // A card that had a free trial before gets no second one.
+  else if (entitlement.reason === "canceled") said.textContent = "Nothing was charged: this card has had its free trial. Choose the plan again, without one.";
+  else said.textContent = "Your payment is on its way. The films open as soon as it arrives.";
   card.append(
     h("p", { class: "row" }, h("a", { class: "button", href: "/" }, "To the films"), h("a", { href: "/me" }, "Your account")),
   );

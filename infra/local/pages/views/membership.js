@@ -11,18 +11,11 @@ const ENDED = {
   canceled: "Your plan has ended.",
   expired: "Your plan has ended.",
 };
-const OTHERS = {
-  staff: "You may watch everything: you work here.",
-  gift: "A gift opens the films to you",
-  rental: "You have rented a film",
-};
-
 /** `name` is the plan's. */
 export function describe(subscription, entitlement, name) {
   if (!entitlement.active) return ENDED[entitlement.reason] ?? ENDED.expired;
-  if (OTHERS[entitlement.reason]) {
-    return entitlement.until ? `${OTHERS[entitlement.reason]}, until ${day(entitlement.until)}.` : OTHERS[entitlement.reason];
-  }
+  if (entitlement.reason === "staff") return "You may watch everything: you work here.";
+  if (entitlement.reason === "gift") return `${name}, a gift: you can watch until ${day(entitlement.until)}.`;
   if (!subscription) return entitlement.until ? `${name} until ${day(entitlement.until)}.` : `${name}.`;
   if (subscription.cancel_at_period_end) return `${name}, canceled: you can watch until ${day(subscription.current_period_end)}.`;
   if (entitlement.reason === "grace") return `${name}. A payment is missing: update your card before ${day(entitlement.until)}.`;

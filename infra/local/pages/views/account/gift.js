@@ -14,7 +14,8 @@ export function gift(again) {
         kind: "quiet",
         fieldOf: { unknown_code: "code", already_redeemed: "code" },
         send: async ({ code }) => {
-          await call("POST", "redeem", { body: { code: code.trim() } });
+          const body = { code: code.trim() };
+          await call("POST", "redeem", { body, key: crypto.randomUUID(), attempts: 3 });
           await again();
         },
       },
