@@ -10,10 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from lib.errors import ConfigError
 
+# Scheme -> security, and the port that goes with it.
+_SMTP = {"smtps": ("tls", 465), "smtp+starttls": ("starttls", 587), "smtp": ("none", 25)}
 _INTERVALS = ("day", "week", "month", "year")
 
 
@@ -55,7 +57,11 @@ class TokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class AccountSettings:
-    """`count_loopback`: whether registrations from loopback are throttled as others are."""
+    """`count_loopback`: whether registrations and mails asked for from loopback are throttled as others are.
+
+    `verified_only`: an account is of no use, and whether there is one is told to nobody, before its address is
+    verified.
+    """
 
     password_min_length: int
     refresh_days: int
@@ -63,6 +69,23 @@ class AccountSettings:
     refresh_grace_seconds: int
     hashing_slots: int
     count_loopback: bool
+    verified_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """The server that mails go to, and whom they come from.
+
+    `security` is tls (from the first byte), starttls (demanded) or none.
+    """
+
+    host: str
+    port: int
+    security: str
+    user: str | None
+    password: str | None
+    sender_name: str
+    sender: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +270,8 @@ class Environment:
 
     def accounts(self) -> AccountSettings:
         registration = self._optional("REGISTRATION", "open")
-        if registration != "open":
-            raise ConfigError("REGISTRATION should be open (verified needs mail, which is not built yet)")
+        if registration not in ("open", "verified"):
+            raise ConfigError("REGISTRATION should be open or verified")
         return AccountSettings(
             password_min_length=self._integer("PASSWORD_MIN_LENGTH", 8, 4, 128),
             refresh_days=self._integer("REFRESH_TOKEN_DAYS", 30, 1, 365),
@@ -256,6 +279,31 @@ class Environment:
             refresh_grace_seconds=self._integer("REFRESH_GRACE_SECONDS", 10, 0, 300),
             hashing_slots=self._integer("HASHING_SLOTS", 4, 1, 64),
             count_loopback=self.in_cloud,
+            verified_only=registration == "verified",
+        )
+
+    def mail(self) -> MailSettings:
+        form = "smtps://user:password@host:port (or smtp+starttls://, or, locally only, smtp://)"
+        url = self._required("SMTP_URL", form)
+        if not _is_url(url, *_SMTP):
+            raise ConfigError(f"SMTP_URL should be {form}")
+        parts = urlsplit(url)
+        security, port = _SMTP[parts.scheme]
+        if self.in_cloud and security == "none":
+            raise ConfigError("SMTP_URL should be smtps:// or smtp+starttls:// where K_SERVICE is set")
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise ConfigError(f"SMTP_URL should end with the port: {form}")
+        if bool(parts.username) != bool(parts.password):
+            raise ConfigError("SMTP_URL should have both user and password, or neither")
+        sender_name, sender = _sender(self._required("MAIL_FROM", "Streamly <streamly@example.com>"))
+        return MailSettings(
+            host=parts.hostname or "",
+            port=parts.port or port,
+            security=security,
+            user=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            sender_name=sender_name,
+            sender=sender,
         )
 
     def plans(self) -> tuple[Plan, ...]:
@@ -528,6 +576,14 @@ def _is_access_rule(rule: object) -> bool:
         and bool(values)
         and all(isinstance(value, str) and value for value in values)
     )
+
+
+def _sender(value: str) -> tuple[str, str]:
+    """Name and address of `Name <address>`, or of an address alone."""
+    found = re.fullmatch(r"(?:([^<>\"\x00-\x1f]*)<)?([!-;=?-~]+@[A-Za-z0-9.-]+)(>?)", value)
+    if not found or (found[1] is None) is not (found[3] == ""):
+        raise ConfigError("MAIL_FROM should be like Streamly <streamly@example.com>")
+    return (found[1] or "").strip(), found[2]
 
 
 def _flag(value: object) -> bool:

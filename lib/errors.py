@@ -15,7 +15,8 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One bad field of a body: dotted path, machine code, sentence for the developer."""
+    """One bad field of a body: dotted path (empty: fields that do not go together), machine code, sentence for the
+    developer."""
 
     field: str
     code: str

@@ -4,6 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts import endpoints
+from lib.accounts.outbox import Outbox
 from lib.accounts.service import Accounts
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens
@@ -20,5 +21,7 @@ accounts = Accounts(
     JwtTokens(env.tokens()),
     SystemClock(),
     settings,
+    # Nobody waits for what a login mails.
+    Outbox(None),
 )
 login = serve([(endpoints.LOGIN, partial(endpoints.login, accounts))], env.web())

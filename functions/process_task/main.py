@@ -3,7 +3,11 @@
 import os
 from functools import partial
 
+from lib.accounts.mailing import Mailing
+from lib.accounts.outbox import MAIL
+from lib.adapters.jinja_templates import JinjaTemplates
 from lib.adapters.oidc_callers import OidcCallers
+from lib.adapters.smtp_mail import SmtpMail
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing.closures import CLOSE_CUSTOMER, Cancellations
 from lib.billing.kinds import STRIPE_EVENT, SYNC_ACCOUNT
@@ -20,10 +24,12 @@ env = Environment(os.environ)
 database = open_database(env.database())
 payments = StripePayments(env.stripe(), env.app_url())
 sync = Sync(payments, env.plans(), env.access(), SystemClock())
+mailing = Mailing(database, SmtpMail(env.mail()), JinjaTemplates(env.app_url()), env.app_url())
 kinds = {
     STRIPE_EVENT: StripeEvents(database, payments, sync).process,
     SYNC_ACCOUNT: AccountSyncs(database, sync).process,
     CLOSE_CUSTOMER: Cancellations(database, payments).cancel_everything,
+    MAIL: mailing.send,
 }
 process_task = serve(
     [(tasks.PROCESS_TASK, partial(tasks.process_task, kinds))],

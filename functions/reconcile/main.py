@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from lib.accounts.outbox import LeftMails
 from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.stripe_books import StripeBooks
 from lib.adapters.task_queue import task_queue
@@ -25,6 +26,7 @@ parts = {
     "billing": LeftEvents(database, queue).reconcile,
     "checkouts": OverdueCheckouts(database, queue, clock).reconcile,
     "closures": Closures(database, queue).reconcile,
+    "mail": LeftMails(database, queue).reconcile,
     "retention": Retention(database).purge,
     "events": EventWalk(database, books, queue, clock).reconcile,
     "subscriptions": Comparison(database, books, queue, clock).reconcile,

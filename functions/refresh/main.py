@@ -4,6 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts import endpoints
+from lib.accounts.outbox import Outbox
 from lib.accounts.refreshing import Refreshing
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment
@@ -12,5 +13,12 @@ from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
-refreshing = Refreshing(open_database(env.database()), JwtTokens(env.tokens()), SystemClock(), env.accounts())
+refreshing = Refreshing(
+    open_database(env.database()),
+    JwtTokens(env.tokens()),
+    SystemClock(),
+    env.accounts(),
+    # Nobody waits for what a refresh mails.
+    Outbox(None),
+)
 refresh = serve([(endpoints.REFRESH, partial(endpoints.refresh, refreshing))], env.web())

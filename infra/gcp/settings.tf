@@ -28,6 +28,7 @@ locals {
     CLOUDFLARE_ACCOUNT_ID     = try(var.cloudflare.account_id, null)
     CLOUDFLARE_CUSTOMER_CODE  = try(var.cloudflare.customer_code, null)
     CLOUDFLARE_SIGNING_KEY_ID = try(var.cloudflare.signing_key_id, null)
+    MAIL_FROM                 = var.mail_from
     MUX_SIGNING_KEY_ID        = try(var.mux.signing_key_id, null)
     MUX_TOKEN_ID              = try(var.mux.token_id, null)
     PLANS                     = jsonencode(var.plans)

@@ -4,7 +4,7 @@ variable "alert_emails" {
 }
 
 variable "app_url" {
-  description = "APP_URL: the client application, where Stripe sends people back to."
+  description = "APP_URL: the client application, where Stripe sends people back to and mailed links lead."
   type        = string
 
   validation {
@@ -142,6 +142,11 @@ variable "image" {
   }
 }
 
+variable "mail_from" {
+  description = "MAIL_FROM: whom mails come from, like Streamly <streamly@example.com>. The secret SMTP_URL says by which server."
+  type        = string
+}
+
 variable "mux" {
   description = "The ids that go with the secrets MUX_TOKEN_SECRET and MUX_SIGNING_PRIVATE_KEY. They are public. null: no Mux."
   type        = object({ token_id = string, signing_key_id = string })
@@ -266,10 +271,10 @@ variable "settings" {
     condition = length(setsubtract(keys(var.settings), [
       "ACCESS_TOKEN_SECONDS", "CHECKOUT_AUTOMATIC_TAX", "CHECKOUT_PROMOTION_CODES", "CHECKOUT_TERMS",
       "CLOUDFLARE_ACCESS_RULES", "HASHING_SLOTS", "MAX_BODY_BYTES", "PASSWORD_MIN_LENGTH", "PAST_DUE_GRACE_DAYS",
-      "PLAYBACK_MAX_SECONDS", "REFRESH_GRACE_SECONDS", "REFRESH_TOKEN_DAYS", "RENEWAL_GRACE_HOURS",
-      "RENTAL_START_DAYS", "SESSION_IDLE_DAYS", "STREAM_LEASE_SECONDS", "VIDEO_PROVIDER",
+      "PLAYBACK_MAX_SECONDS", "REFRESH_GRACE_SECONDS", "REFRESH_TOKEN_DAYS", "REGISTRATION",
+      "RENEWAL_GRACE_HOURS", "RENTAL_START_DAYS", "SESSION_IDLE_DAYS", "STREAM_LEASE_SECONDS", "VIDEO_PROVIDER",
     ])) == 0
-    error_message = "settings takes limits only: everything else has a variable or a secret of its own."
+    error_message = "settings takes what is optional only: everything else has a variable or a secret of its own."
   }
 }
 

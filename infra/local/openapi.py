@@ -19,7 +19,7 @@ from fastapi import Query as QueryParameter
 from pydantic import BaseModel
 
 from lib import errors
-from lib.accounts import account, keys
+from lib.accounts import account, keys, link_endpoints
 from lib.accounts import endpoints as accounts
 from lib.billing import endpoints as billing
 from lib.billing import events, plans, redeeming
@@ -33,6 +33,7 @@ FILE = Path(__file__).resolve().parents[2] / "functions" / "api_docs" / "openapi
 OPERATIONS = (
     *accounts.OPERATIONS,
     *account.OPERATIONS,
+    *link_endpoints.OPERATIONS,
     keys.JWKS,
     plans.LIST_PLANS,
     billing.CREATE_CHECKOUT,
@@ -172,6 +173,8 @@ def _finish(described: dict[str, Any], operation: Operation) -> None:
         }
     if operation.who is Who.SERVICE:
         described["security"] = [{"service": []}]
+    elif operation.who is Who.EITHER:
+        described["security"] = [{}, {"bearer": []}]
     elif operation.who is not Who.ANYONE:
         described["security"] = [{"bearer": []}]
     if operation.raw:

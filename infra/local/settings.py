@@ -42,8 +42,6 @@ PASSED_ON = (
     "CLOUDFLARE_ACCESS_RULES",
     "TASKS_QUEUE",
     "TASKS_ENDPOINT",
-    "MAIL_FROM",
-    "SMTP_URL",
     "REGISTRATION",
     "DB_POOL_SIZE",
     "HASHING_SLOTS",
@@ -69,7 +67,7 @@ PASSED_ON = (
 class LocalSettings:
     """What one local installation knows about itself.
 
-    Everything but `data_dir` and `port` is made at the first `load` and the same ever after.
+    Everything but `data_dir` and the ports is made at the first `load` and the same ever after.
     """
 
     data_dir: Path
@@ -94,6 +92,8 @@ class LocalSettings:
     oidc_key_id: str
     oidc_private_key: str
     """PEM (RSA 2048) the dispatcher signs its callers' identity with."""
+    smtp_port: int = 1025
+    """Of the sandbox's mail server; not kept, `make run` takes a free one."""
 
     @property
     def base_url(self) -> str:
@@ -158,6 +158,7 @@ class LocalSettings:
             "CLOUDFLARE_API_BASE": f"{self.base_url}/sandbox/cloudflare/client/v4",
             "CLOUDFLARE_STREAM_BASE": f"{self.base_url}/sandbox/cloudflare/stream",
         }
+        mailbox = {"SMTP_URL": f"smtp://localhost:{self.smtp_port}"}
         dispatcher = {"DISPATCHER_URL": f"{self.base_url}/sandbox/tasks"}
         everywhere = {
             "DATABASE_URL": database_url,
@@ -173,6 +174,7 @@ class LocalSettings:
             "OIDC_ISSUER": f"{self.base_url}/sandbox/tasks",
             "OIDC_CERTS_URL": f"{self.base_url}/sandbox/tasks/certs",
             "APP_URL": self.base_url,
+            "MAIL_FROM": "Streamly <streamly@example.com>",
             "CORS_ORIGINS": self.base_url,
             "PLANS": json.dumps(DEFAULT_PLANS),
         }
@@ -182,11 +184,14 @@ class LocalSettings:
             (stripe, "STRIPE_SECRET_KEY"),
             (mux, "MUX_TOKEN_ID"),
             (cloudflare, "CLOUDFLARE_API_TOKEN"),
+            (mailbox, "SMTP_URL"),
             (dispatcher, "TASKS_QUEUE"),
         ):
             if given.get(key, sandboxed.get(key)) == sandboxed.get(key):
                 environment |= sandboxed
-        known = {*everywhere, *stripe, *mux, *cloudflare, *dispatcher, *PASSED_ON} - {"DATABASE_URL"}
+        known = {*everywhere, *stripe, *mux, *cloudflare, *mailbox, *dispatcher, *PASSED_ON} - {
+            "DATABASE_URL"
+        }
         return environment | {name: value for name, value in given.items() if name in known}
 
 

@@ -154,7 +154,7 @@ class Stack:
             self._await_health(child)
 
     def _start(self) -> None:
-        settings = LocalSettings.load(self.data_dir, self.port)
+        settings = replace(LocalSettings.load(self.data_dir, self.port), smtp_port=free_port())
         password = self._overrides.get("ADMIN_PASSWORD")
         self.settings = replace(settings, admin_password=password) if password else settings
         self._check_port()
@@ -201,7 +201,11 @@ class Stack:
         self._add_child(
             "sandbox",
             [*python, "infra.local.sandbox.app", "--port", str(sandbox_port)],
-            {"STREAMLY_LOCAL_DIR": str(self.data_dir), "PORT": str(self.port)},
+            {
+                "STREAMLY_LOCAL_DIR": str(self.data_dir),
+                "PORT": str(self.port),
+                "SMTP_PORT": str(self.settings.smtp_port),
+            },
             f"http://127.0.0.1:{sandbox_port}/sandbox/tasks/certs",
         )
         server = [

@@ -12,6 +12,7 @@ from lib.accounts.passwords import weakness
 from lib.accounts.refreshing import Refreshing
 from lib.accounts.service import Accounts, Login, Logouts
 from lib.errors import (
+    EmailNotVerifiedError,
     EmailTakenError,
     InvalidCredentialsError,
     InvalidRefreshTokenError,
@@ -115,7 +116,11 @@ REGISTER = Operation(
     summary="Create an account and log in",
     who=Who.ANYONE,
     body=RegisterBody,
-    answers={201: "lib.accounts.answers:LoginAnswer"},
+    description=(
+        "A mail with a link verifies the address. Where addresses have to be verified first "
+        "(`REGISTRATION=verified`) the answer is always 202, and the mail says the rest."
+    ),
+    answers={201: "lib.accounts.answers:LoginAnswer", 202: "lib.web.answers:AcceptedAnswer"},
     refusals=(EmailTakenError, WeakPasswordError, TooManyRequestsError),
 )
 LOGIN = Operation(
@@ -126,7 +131,7 @@ LOGIN = Operation(
     who=Who.ANYONE,
     body=LoginBody,
     answers={200: "lib.accounts.answers:LoginAnswer"},
-    refusals=(InvalidCredentialsError, TooManyAttemptsError),
+    refusals=(InvalidCredentialsError, EmailNotVerifiedError, TooManyAttemptsError),
 )
 REFRESH = Operation(
     function="refresh",
@@ -158,7 +163,7 @@ OPERATIONS = (REGISTER, LOGIN, REFRESH, LOGOUT)
 def register(accounts: Accounts, call: Call) -> Answer:
     body: RegisterBody = call.body
     login = accounts.register(email=body.email, password=body.password, name=body.name, address=call.address)
-    return _began(201, login, call)
+    return Answer(202, {}) if login is None else _began(201, login, call)
 
 
 def login(accounts: Accounts, call: Call) -> Answer:

@@ -1,5 +1,6 @@
 """Queries over mails and the links they carry."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
@@ -102,9 +103,27 @@ def drop_mails_to(tx: Connection, email: str) -> None:
     tx.execute(delete(mails).where(mails.c.email == email, mails.c.user_id.is_(None)))
 
 
+def hash_of(token: str) -> bytes:
+    """What is kept of a link's token."""
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+def addressee(tx: Connection, *, user_id: uuid.UUID | None, email: str | None) -> Row[Any] | None:
+    """The account, by id or else by address, kept as it is until the transaction ends."""
+    whose = users.c.id == user_id if user_id else users.c.email == email
+    return tx.execute(select(users).where(whose).with_for_update(key_share=True)).first()
+
+
 def add_link(
-    tx: Connection, token_hash: bytes, *, user_id: uuid.UUID, purpose: str, email: str, lives: timedelta
+    tx: Connection,
+    token_hash: bytes,
+    *,
+    user_id: uuid.UUID,
+    purpose: str,
+    email: str | None,
+    lives: timedelta,
 ) -> None:
+    """Args: email: the address to be, with the purpose "change"."""
     tx.execute(
         insert(links).values(
             token_hash=token_hash,
@@ -116,11 +135,11 @@ def add_link(
     )
 
 
-def find_link(tx: Connection, token_hash: bytes, purpose: str) -> Row[Any] | None:
-    """A link that still works, with its user. It stays as it is."""
+def whose_link(tx: Connection, token_hash: bytes, purpose: str) -> Row[Any] | None:
+    """The user of a link that works. It goes on working."""
     return tx.execute(
-        select(links.c.email.label("proves"), *users.c)
-        .join(users, users.c.id == links.c.user_id)
+        select(users)
+        .join(links, links.c.user_id == users.c.id)
         .where(links.c.token_hash == token_hash, links.c.purpose == purpose, links.c.expires_at > func.now())
     ).first()
 
@@ -133,32 +152,26 @@ def use_link(tx: Connection, token_hash: bytes, *purposes: str) -> Row[Any] | No
     return tx.execute(used.returning(*links.c)).first()
 
 
-def end_links(tx: Connection, user_id: uuid.UUID, *purposes: str) -> None:
-    """No link of these purposes, or with none named no link at all, works for the user any more."""
-    ended = delete(links).where(links.c.user_id == user_id)
-    tx.execute(ended.where(links.c.purpose.in_(purposes)) if purposes else ended)
-
-
 def drop_link(tx: Connection, token_hash: bytes) -> None:
     """It was mailed to nobody."""
     tx.execute(delete(links).where(links.c.token_hash == token_hash))
 
 
-def verify_email(tx: Connection, user_id: uuid.UUID, email: str) -> bool:
-    """False where it is not the account's address any more."""
+def end_links(tx: Connection, user_id: uuid.UUID, *purposes: str) -> None:
+    """No link of these purposes, or with none named no link at all, works for the user any more.
+
+    Whoever changes a password or an address calls it: what was mailed before, perhaps at a thief's wish and
+    to a thief's address, is not to undo that.
+    """
+    ended = delete(links).where(links.c.user_id == user_id)
+    tx.execute(ended.where(links.c.purpose.in_(purposes)) if purposes else ended)
+
+
+def verify_email(tx: Connection, user_id: uuid.UUID) -> bool:
+    """False where it was verified already."""
     verified = (
         update(users)
-        .where(users.c.id == user_id, users.c.email == email)
-        .values(email_verified_at=func.coalesce(users.c.email_verified_at, func.now()))
+        .where(users.c.id == user_id, users.c.email_verified_at.is_(None))
+        .values(email_verified_at=func.now())
     )
     return tx.execute(verified.returning(users.c.id)).first() is not None
-
-
-def change_email(tx: Connection, user_id: uuid.UUID, email: str) -> None:
-    """Raises IntegrityError where the address is taken."""
-    changed = update(users).where(users.c.id == user_id)
-    tx.execute(changed.values(email=email, email_verified_at=func.now()))
-
-
-def set_password(tx: Connection, user_id: uuid.UUID, password_hash: str) -> None:
-    tx.execute(update(users).where(users.c.id == user_id).values(password_hash=password_hash))

@@ -1,13 +1,28 @@
 """What accounts need from outside."""
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from lib.web.ports import Tokens
 
-__all__ = ["Closures", "Hasher", "Membership", "Tokens"]
+__all__ = [
+    "Closures",
+    "Hasher",
+    "Letter",
+    "Mail",
+    "MailDelayedError",
+    "MailError",
+    "MailInDoubtError",
+    "MailRefusedError",
+    "Membership",
+    "Templates",
+    "Tokens",
+    "Words",
+]
 
 
 class Hasher(Protocol):
@@ -45,4 +60,62 @@ class Closures(Protocol):
 
     def hand_on(self, user_id: uuid.UUID) -> None:
         """After the deletion's commit: sees that it is ended soon. Whatever fails here is made up for later."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a mail says, in both forms."""
+
+    subject: str
+    text: str
+    html: str
+
+
+class Templates(Protocol):
+    """What each kind of mail says."""
+
+    def write(self, kind: str, facts: Mapping[str, str | None], link: str | None) -> Words:
+        """The words of a mail of this kind, in which no fact of a stranger's choice can do harm."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail, ready to leave. Two with one id are one and the same to whoever looks."""
+
+    id: uuid.UUID
+    to: str
+    words: Words
+
+
+class MailError(Exception):
+    """A mail that is not known to have been taken. `code` is a word or an SMTP status, never the server's text."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class MailDelayedError(MailError):
+    """It was not taken, and may be tried again."""
+
+
+class MailRefusedError(MailError):
+    """It was not taken, and never will be."""
+
+
+class MailInDoubtError(MailError):
+    """It was handed over, and nobody said whether it was taken."""
+
+
+class Mail(Protocol):
+    """The way out for mails."""
+
+    def send(self, letter: Letter) -> None:
+        """Returns once the mail server has taken it.
+
+        Raises:
+            MailDelayedError, MailRefusedError, MailInDoubtError
+        """
         ...

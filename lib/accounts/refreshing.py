@@ -6,7 +6,7 @@ the spent token gives. Each key is used for one message of its own length, so th
 who reads the database learns no token from it.
 
 Presented later than that, a spent token was copied: by a thief who comes after its owner, or the reverse.
-Nobody can tell which, so the login ends for both.
+Nobody can tell which, so the login ends for both, and a mail says so.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from lib.accounts import store
+from lib.accounts.outbox import SESSION_REUSE, Outbox
 from lib.accounts.ports import Tokens
 from lib.accounts.service import Login
 from lib.config import AccountSettings
@@ -30,12 +31,15 @@ from lib.web.ports import Claims, Clock
 class Refreshing:
     """Exchanges refresh tokens."""
 
-    def __init__(self, database: Database, tokens: Tokens, clock: Clock, settings: AccountSettings) -> None:
+    def __init__(
+        self, database: Database, tokens: Tokens, clock: Clock, settings: AccountSettings, outbox: Outbox
+    ) -> None:
         self._database = database
         self._tokens = tokens
         self._clock = clock
         self._grace = settings.refresh_grace_seconds
         self._idle = timedelta(days=settings.idle_days)
+        self._outbox = outbox
 
     def refresh(self, token: str, *, address: str) -> Login:
         """New tokens of the same login.
@@ -70,6 +74,8 @@ class Refreshing:
             if store.revoke_sessions(tx, row.user_id, row.session_id):
                 detail = {"session": str(row.session_id)}
                 store.record(tx, "refresh_token_reused", row.user_id, detail, address=address)
+                facts = {"device_name": row.device_name}
+                self._outbox.put(tx, SESSION_REUSE, user_id=row.user_id, facts=facts)
         raise InvalidRefreshTokenError
 
     def _login(self, tx: Connection, row: Row[Any], refresh_token: str) -> Login:

@@ -11,10 +11,13 @@ from sqlalchemy import Connection, Row
 
 from lib.accounts import store
 from lib.accounts.addresses import is_loopback, network
+from lib.accounts.mail_throttle import MailThrottle
+from lib.accounts.outbox import ALREADY_REGISTERED, NEW_DEVICE, VERIFICATION, Outbox, seen_from
 from lib.accounts.ports import Hasher, Membership, Tokens
 from lib.config import AccountSettings
 from lib.database.engine import Database
 from lib.errors import (
+    EmailNotVerifiedError,
     EmailTakenError,
     InvalidCredentialsError,
     NotFoundError,
@@ -56,34 +59,65 @@ class Accounts:
         tokens: Tokens,
         clock: Clock,
         settings: AccountSettings,
+        outbox: Outbox,
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._tokens = tokens
         self._clock = clock
         self._settings = settings
+        self._outbox = outbox
+        self._throttle = MailThrottle(count_loopback=settings.count_loopback)
 
-    def register(self, *, email: str, password: str, name: str | None, address: str) -> Login:
-        """A new account and its first login.
+    def register(self, *, email: str, password: str, name: str | None, address: str) -> Login | None:
+        """A new account and its first login; a mail to verify the address.
+
+        With REGISTRATION=verified None, whoever has the address: the same is done and said, and a mail tells the
+        rest.
 
         Raises:
-            TooManyRequestsError: from this network address; nothing is hashed then.
+            TooManyRequestsError: from this network address, or, where every one of them ends in a mail, to this
+                recipient; nothing is hashed then.
             EmailTakenError: there is an account with this email address, in whatever case.
         """
-        # On a machine of one's own every process comes from loopback, tests that register hundreds too.
-        if self._settings.count_loopback or not is_loopback(address):
-            with self._database.transaction() as tx:
-                key = "register:" + network(address)
-                refusal = counted(tx, key, REGISTRATIONS_PER_ADDRESS, TooManyRequestsError)
-            if refusal:
-                raise refusal
+        with self._database.transaction() as tx:
+            refusal = self._too_many_registrations(tx, email=email, address=address)
+        if refusal:
+            raise refusal
         password_hash = self._hasher.hash(password)
         with self._database.transaction() as tx:
-            user = store.add_user(tx, email=email, name=name, password_hash=password_hash)
-            if user is None:
+            made = store.add_user(tx, email=email, name=name, password_hash=password_hash)
+            if self._settings.verified_only:
+                login = None
+                mail_id = self._registered(tx, email, address, new=made is not None)
+            elif made is None:
                 raise EmailTakenError
-            store.record(tx, "registered", user.id, {}, address=address)
-            return self._begin(tx, user, device_name=None, address=address)
+            else:
+                store.record(tx, "registered", made.id, {}, address=address)
+                mail_id = self._outbox.put(tx, VERIFICATION, user_id=made.id)
+                login = self._begin(tx, made, device_name=None, address=address)
+        self._outbox.enqueue(mail_id)
+        return login
+
+    def _too_many_registrations(self, tx: Connection, *, email: str, address: str) -> Refusal | None:
+        # On a machine of one's own every process comes from loopback, tests that register hundreds too.
+        if self._settings.count_loopback or not is_loopback(address):
+            key = "register:" + network(address)
+            refusal = counted(tx, key, REGISTRATIONS_PER_ADDRESS, TooManyRequestsError)
+            if refusal:
+                return refusal
+        return (
+            self._throttle.count(tx, email=email, address=address) if self._settings.verified_only else None
+        )
+
+    def _registered(self, tx: Connection, email: str, address: str, *, new: bool) -> uuid.UUID:
+        """The same statements for a new account and for one that was there: they take the same time."""
+        user = store.user_by_email(tx, email)
+        if user is None:
+            raise UnavailableError("The account was deleted just now", retry_after=1)
+        told, kind = ("registered", VERIFICATION) if new else ("registered_again", ALREADY_REGISTERED)
+        store.record(tx, told, user.id, {}, address=address)
+        return self._outbox.put(tx, kind, user_id=user.id)
 
     def login(self, *, email: str, password: str, device_name: str | None, address: str) -> Login:
         """A new login of an account.
@@ -95,6 +129,7 @@ class Accounts:
         Raises:
             TooManyAttemptsError: from this network address or for this account; nothing is hashed then.
             InvalidCredentialsError: unknown address or wrong password.
+            EmailNotVerifiedError: with REGISTRATION=verified, for who knows the password.
         """
         account_key = "account:" + hashlib.sha256(email.encode()).hexdigest()
         here = network(address)
@@ -124,8 +159,14 @@ class Accounts:
                 raise UnavailableError("The account is being changed elsewhere", retry_after=1)
             if newer:
                 store.replace_password_hash(tx, user.id, old=user.password_hash, new=newer)
-            store.record(tx, "logged_in", user.id, {}, address=address)
-            return self._begin(tx, user, device_name=device_name, address=address)
+            refused = self._settings.verified_only and current.email_verified_at is None
+            if not refused:
+                store.record(tx, "logged_in", user.id, {}, address=address)
+                if _is_new_device(store.devices(tx, user.id), device_name, address):
+                    self._outbox.put(tx, NEW_DEVICE, user_id=user.id, facts=seen_from(address, device_name))
+                return self._begin(tx, user, device_name=device_name, address=address)
+        # Raised after the commit, so that the account starts anew all the same.
+        raise EmailNotVerifiedError
 
     def _begin(self, tx: Connection, user: Row[Any], *, device_name: str | None, address: str) -> Login:
         now = self._clock.now()
@@ -142,6 +183,16 @@ class Accounts:
         )
         access_token, expires_in = self._tokens.issue(Claims(user.id, session_id), now=now)
         return Login(user, access_token, expires_in, refresh_token, int(lifetime.total_seconds()))
+
+
+def _is_new_device(seen: list[Row[Any]], device_name: str | None, address: str) -> bool:
+    """Whether nothing about a login was there before: neither the device's name nor the network it comes from.
+
+    The first login of an account is nobody's surprise.
+    """
+    names = {device.device_name for device in seen} - {None}
+    networks = {network(device.address) for device in seen if device.address}
+    return bool(seen) and device_name not in names and network(address) not in networks
 
 
 def counted(tx: Connection, key: str, limit: int, kind: type[Refusal]) -> Refusal | None:

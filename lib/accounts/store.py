@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, func, insert, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from lib.accounts.addresses import network
 from lib.database.engine import Database
 from lib.database.schema import attempts, audit_log, playback_sessions, refresh_tokens, sessions, users
 from lib.errors import InvalidTokenError
@@ -182,6 +183,7 @@ def lock_refresh_token(tx: Connection, token_hash: bytes) -> Row[Any] | None:
             # Not now(), which is when the transaction began: it may have waited for its turn since.
             func.extract("epoch", func.clock_timestamp() - refresh_tokens.c.spent_at).label("spent_for"),
             sessions.c.user_id,
+            sessions.c.device_name,
             alive.label("alive"),
         )
         .join(sessions, sessions.c.id == refresh_tokens.c.session_id)
@@ -264,6 +266,12 @@ def live_sessions(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
     )
 
 
+def devices(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
+    """Names and addresses of the logins that are kept, open and ended."""
+    seen = select(sessions.c.device_name, sessions.c.address).where(sessions.c.user_id == user_id)
+    return list(tx.execute(seen.distinct().limit(1000)))
+
+
 def forgive_attempt(tx: Connection, *, accounts: Collection[str], address: str) -> None:
     """After a success: the account starts anew, the address gets its one attempt back."""
     # In the order in which they are counted, so that two logins cannot wait for each other.
@@ -278,6 +286,12 @@ def forgive_attempt(tx: Connection, *, accounts: Collection[str], address: str) 
 
 def forgive_password(tx: Connection, user_id: uuid.UUID) -> None:
     tx.execute(delete(attempts).where(attempts.c.key == f"password:{user_id}"))
+
+
+def forgive_account(tx: Connection, email: str, address: str) -> None:
+    """The account starts anew, in general and in this network."""
+    account = "account:" + hashlib.sha256(email.encode()).hexdigest()
+    tx.execute(delete(attempts).where(attempts.c.key.in_((account, f"{account}:{network(address)}"))))
 
 
 def record(

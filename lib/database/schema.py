@@ -195,11 +195,12 @@ links = Table(
     Column("token_hash", LargeBinary, primary_key=True),
     _user(),
     Column("purpose", Text, nullable=False),
-    # What whoever holds the link has shown to be theirs; with "change" the address to be.
-    Column("email", Text, nullable=False),
+    # The address to be. The other purposes are about the one the account has; a change ends them.
+    Column("email", Text),
     _time("created_at", default=True),
     _time("expires_at"),
     _one_of("purpose", ("verify", "change", "reset")),
+    CheckConstraint("(purpose = 'change') = (email IS NOT NULL)", name="change_to"),
     CheckConstraint("octet_length(token_hash) = 32", name="hash_length"),
     CheckConstraint("expires_at > created_at", name="expires_later"),
     Index("ix_links_user_id", "user_id"),

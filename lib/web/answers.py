@@ -66,6 +66,10 @@ class ReceivedAnswer(AnswerModel):
     received: Literal[True]
 
 
+class AcceptedAnswer(AnswerModel):
+    """It was taken note of; a mail says the rest."""
+
+
 class ReconcileAnswer(AnswerModel):
     found: dict[str, dict[str, int]]
     """What each part found and mended."""

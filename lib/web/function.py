@@ -62,7 +62,7 @@ def serve(
     Args:
         routes: the operations of one function, each with its handler.
         tokens: needed from Who.TOKEN on.
-        sessions: needed for Who.USER and Who.ADMIN.
+        sessions: needed for Who.EITHER, Who.USER and Who.ADMIN.
         services: needed for Who.SERVICE.
         idempotency: needed where an operation is idempotent.
         rules: settings that the body's validators ask for.
@@ -184,6 +184,8 @@ class _Function:
 
     def _authenticate(self, operation: Operation, request: flask.Request, call: Call) -> None:
         if operation.who is Who.ANYONE:
+            return
+        if operation.who is Who.EITHER and "Authorization" not in request.headers:
             return
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():

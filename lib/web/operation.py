@@ -18,6 +18,7 @@ class Who(Enum):
     """Who may call, and how far the endpoint checks it before the handler runs."""
 
     ANYONE = "anyone"
+    EITHER = "either"  # a stranger, or a user: a token that comes along has to be good
     TOKEN = "token"  # noqa: S105 - a kind of caller; signature only, the handler's own query asks for the login
     USER = "user"
     ADMIN = "admin"
@@ -65,7 +66,8 @@ class Operation:
 class Call:
     """One request, as a handler sees it.
 
-    `claims` is there from Who.TOKEN on, `caller` from Who.USER on, `service` for Who.SERVICE.
+    `claims` is there from Who.TOKEN on, `caller` from Who.USER on (and for Who.EITHER with a token), `service` for
+    Who.SERVICE.
     `headers` is keyed as WSGI spells them (`Stripe-Signature`). What a handler puts into `notes` joins the
     log line.
     """

@@ -130,7 +130,7 @@ def test_mails_long_settled_and_links_run_out(database: Database) -> None:
     with database.transaction() as tx:
         for token, expired in ((b"o" * 32, MINUTE), (b"g" * 32, -MINUTE)):
             times = {"created_at": ago(DAY), "expires_at": ago(expired)}
-            add(tx, "links", token_hash=token, user_id=USER, purpose="verify", email="a@example.com", **times)
+            add(tx, "links", token_hash=token, user_id=USER, purpose="verify", **times)
     purged = Retention(database).purge()
     assert (purged["mails"], purged["links"]) == (1, 1)
     assert kept(database, "mails", "kind") == {"new_device", "verification"}

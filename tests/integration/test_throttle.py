@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, insert, select
 
+from lib.accounts.outbox import Outbox
 from lib.accounts.refreshing import Refreshing
 from lib.accounts.service import (
     ATTEMPT_WINDOW,
@@ -38,11 +39,13 @@ class People:
         env = Environment(environment)
         hasher = Argon2Hasher(2, memory_kib=64, passes=1)
         settings = replace(env.accounts(), count_loopback=in_cloud)
-        self._accounts = Accounts(database, hasher, JwtTokens(env.tokens()), SystemClock(), settings)
+        tokens = JwtTokens(env.tokens())
+        self._accounts = Accounts(database, hasher, tokens, SystemClock(), settings, Outbox(None))
 
     def register(self, address: str) -> uuid.UUID:
         email = f"{uuid.uuid4().hex}@example.com"
         login = self._accounts.register(email=email, password=PASSWORD, name=None, address=address)
+        assert login is not None
         found: uuid.UUID = login.user.id
         return found
 
@@ -156,8 +159,8 @@ class Siege:
         self.hasher = CountingHasher()
         self.tokens = JwtTokens(env.tokens())
         settings = replace(env.accounts(), count_loopback=True)
-        self.accounts = Accounts(database, self.hasher, self.tokens, SystemClock(), settings)
-        self.refreshing = Refreshing(database, self.tokens, SystemClock(), settings)
+        self.accounts = Accounts(database, self.hasher, self.tokens, SystemClock(), settings, Outbox(None))
+        self.refreshing = Refreshing(database, self.tokens, SystemClock(), settings, Outbox(None))
         self.email = f"{uuid.uuid4().hex}@example.com"
         network = uuid.uuid4().hex
         self.addresses = [f"2001:db8:{network[:4]}:{number:x}::1" for number in range(1, 51)]
@@ -195,6 +198,7 @@ def test_of_a_thousand_wrong_passwords_ten_are_hashed(siege: Siege, known: bool)
 
 def test_the_owner_gets_in_at_home_meanwhile_and_stays_in(siege: Siege) -> None:
     login = siege.accounts.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
+    assert login is not None
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(siege.attempt, range(100)))
     # Elsewhere even the right password waits, for a quarter of an hour.

@@ -21,6 +21,7 @@ NEVER = {
     "infra",
     "mux_python",
     "pytest",
+    "scipy",
     "starlette",
     "tests",
 }
@@ -28,8 +29,9 @@ DATABASE = {"sqlalchemy", "pg8000"}
 BODY = {"pydantic"}
 TOKEN = {"jwt", "cryptography"}
 HASHING = {"argon2"}
+MAIL = {"smtplib", "lib.adapters.jinja_templates"}
 STRIPE = {"stripe", "requests"}
-COSTLY = DATABASE | BODY | TOKEN | HASHING | STRIPE
+COSTLY = DATABASE | BODY | TOKEN | HASHING | MAIL | STRIPE
 
 # Function -> what it needs of the costly ones; the others must stay out.
 NEEDS: dict[str, set[str]] = {
@@ -47,13 +49,15 @@ NEEDS: dict[str, set[str]] = {
     "login": DATABASE | BODY | TOKEN | HASHING,
     "logout": DATABASE | BODY | TOKEN,
     "mux-webhook": DATABASE,
-    "process-task": DATABASE | BODY | TOKEN | STRIPE,
+    "process-task": DATABASE | BODY | TOKEN | MAIL | STRIPE,
     "reconcile": DATABASE | BODY | TOKEN | STRIPE,
     "redeem": DATABASE | BODY | TOKEN,
     "refresh": DATABASE | BODY | TOKEN,
     "register": DATABASE | BODY | TOKEN | HASHING,
+    "reset-password": DATABASE | BODY | HASHING,
     "stripe-webhook": DATABASE,
     "upload-asset": DATABASE | BODY | TOKEN,
+    "verify-email": DATABASE | BODY | TOKEN,
 }
 LOADED = "import json, sys, main; getattr(main, sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
 
@@ -71,13 +75,14 @@ def test_loads_only_what_it_needs(settings: dict[str, str], name: str) -> None:
     assert loaded & others == set()
 
 
-def test_the_queue_s_client_waits_for_the_first_task(settings: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", ["register", "reset-password", "stripe-webhook", "verify-email"])
+def test_the_queue_s_client_waits_for_the_first_task(settings: dict[str, str], name: str) -> None:
     """With a queue as in the cloud, not the local dispatcher."""
     queue = {"TASKS_QUEUE": "projects/p/locations/l/queues/q"}
     real = {key: value for key, value in settings.items() if key != "DISPATCHER_URL"}
-    loaded = set(json.loads(_python(LOADED, "stripe-webhook", real | queue).stdout))
+    loaded = set(json.loads(_python(LOADED, name, real | queue).stdout))
     assert loaded & NEVER == set()
-    assert loaded & COSTLY == DATABASE
+    assert loaded & COSTLY == NEEDS[name]
 
 
 def test_the_connector_waits_for_the_first_connection(settings: dict[str, str]) -> None:

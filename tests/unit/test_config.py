@@ -18,6 +18,7 @@ WEB: Ask = Environment.web
 TOKENS: Ask = Environment.tokens
 ACCOUNTS: Ask = Environment.accounts
 PLANS: Ask = Environment.plans
+MAIL: Ask = Environment.mail
 ACCESS: Ask = Environment.access
 STRIPE: Ask = Environment.stripe
 MUX: Ask = Environment.mux
@@ -77,6 +78,8 @@ MISSING: list[tuple[str, Ask]] = [
     ("RECONCILE_URL", SCHEDULER),
     ("SCHEDULER_SERVICE_ACCOUNT", SCHEDULER),
     ("APP_URL", Environment.app_url),
+    ("SMTP_URL", MAIL),
+    ("MAIL_FROM", MAIL),
 ]
 
 
@@ -154,7 +157,32 @@ MALFORMED: list[tuple[str, Ask, list[str]]] = [
         TOKENS,
         ["x", "[]", "{}", '{"keys":[]}', '{"keys":[1]}', '{"keys":[{"kty":"RSA"}]}'],
     ),
-    ("REGISTRATION", ACCOUNTS, ["closed", "verified"]),
+    ("REGISTRATION", ACCOUNTS, ["closed", "Verified"]),
+    (
+        "SMTP_URL",
+        MAIL,
+        [
+            "smtp.example.com",
+            "http://smtp.example.com",
+            "smtp://",
+            "smtp://host:port",
+            "smtp://host:25/path",
+            "smtps://user@host",
+            "smtps://host?tls=no",
+        ],
+    ),
+    (
+        "MAIL_FROM",
+        MAIL,
+        [
+            "Streamly",
+            "Streamly <streamly>",
+            "a@b, c@d",
+            "a@example.com>",
+            "A <a@example.com",
+            "A\nB <a@example.com>",
+        ],
+    ),
     ("PLANS", PLANS, ["x", "{}", "[]", "[1]", "[{}]"]),
     ("STRIPE_SECRET_KEY", STRIPE, ["pk_test_1", "sk_1", "test"]),
     ("STRIPE_API_BASE", STRIPE, ["localhost", "ftp://localhost", "http://", "http://localhost:x"]),
@@ -422,3 +450,48 @@ def test_a_provider_set_up_by_half_stops_the_start(settings: dict[str, str]) -> 
     with pytest.raises(ConfigError, match="CLOUDFLARE_SIGNING_KEY_ID is missing"):
         playback_signers(Environment(half))
     assert set(playback_signers(Environment(mux_alone | cloudflare))) == {"mux", "cloudflare"}
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "security", "user", "password"),
+    [
+        ("smtps://u%40x:p%3A%2F@smtp.example.com", "smtp.example.com", 465, "tls", "u@x", "p:/"),
+        ("smtp+starttls://u:p@smtp.example.com", "smtp.example.com", 587, "starttls", "u", "p"),
+        ("smtp+starttls://smtp.example.com:2525/", "smtp.example.com", 2525, "starttls", None, None),
+        ("smtp://localhost:1025", "localhost", 1025, "none", None, None),
+    ],
+)
+def test_mail_servers(
+    settings: dict[str, str],
+    url: str,
+    host: str,
+    port: int,
+    security: str,
+    user: str | None,
+    password: str | None,
+) -> None:
+    found = Environment(settings | {"SMTP_URL": url}).mail()
+    assert (found.host, found.port, found.security) == (host, port, security)
+    assert (found.user, found.password) == (user, password)
+
+
+def test_no_mail_leaves_the_cloud_unencrypted(settings: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Environment(
+            settings | {"K_SERVICE": "process-task", "SMTP_URL": "smtp://u:p@smtp.example.com"}
+        ).mail()
+    one_line(raised.value, "SMTP_URL")
+    assert "p@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "address"),
+    [
+        ("Streamly <streamly@example.com>", "Streamly", "streamly@example.com"),
+        ("Kino, täglich <a+b@example.com>", "Kino, täglich", "a+b@example.com"),
+        ("streamly@example.com", "", "streamly@example.com"),
+    ],
+)
+def test_whom_mails_come_from(settings: dict[str, str], value: str, name: str, address: str) -> None:
+    found = Environment(settings | {"MAIL_FROM": value}).mail()
+    assert (found.sender_name, found.sender) == (name, address)

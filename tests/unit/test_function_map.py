@@ -26,6 +26,7 @@ CLOUD = {"K_SERVICE": "test", "GOOGLE_CLOUD_PROJECT": "test", "THREADS": "8", "T
 DATABASE = {"INSTANCE_CONNECTION_NAME": "p:r:i", "DB_NAME": "streamly", "DB_USER": "fn-test@p.iam"}
 # Good in form, worth nothing. What is not here comes from the settings of `make run`.
 VALUES = {
+    "SMTP_URL": "smtps://user:password@smtp.example.com",
     "STRIPE_SECRET_KEY": "sk_test_0",
     "TASKS_QUEUE": "projects/p/locations/r/queues/q",
     "TASKS_URL": "https://process-task-1.r.run.app",
@@ -106,6 +107,7 @@ def test_secrets_and_settings_do_not_mix() -> None:
         "MUX_SIGNING_PRIVATE_KEY",
         "MUX_TOKEN_SECRET",
         "MUX_WEBHOOK_SECRETS",
+        "SMTP_URL",
         "STRIPE_SECRET_KEY",
         "STRIPE_WEBHOOK_SECRETS",
     }

@@ -40,6 +40,7 @@ def installations(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, st
     for name in ("DISPATCHER_URL", "OIDC_ISSUER", "OIDC_CERTS_URL"):
         del cloud[name]
     cloud |= {"K_SERVICE": "login", "TASKS_QUEUE": "projects/p/locations/r/queues/q"}
+    cloud |= {"SMTP_URL": "smtps://user:password@smtp.example.com"}
     return [local, cloud_sql, cloud]
 
 

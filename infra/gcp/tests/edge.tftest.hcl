@@ -53,7 +53,7 @@ run "balanced" {
   assert {
     condition = anytrue([
       for rule in google_compute_security_policy.edge["api.example.com"].rule :
-      rule.action == "throttle" && rule.match[0].expr[0].expression == "request.path.matches('^/(login|refresh|register)(/|$)')" && rule.rate_limit_options[0].rate_limit_threshold[0].count == var.rates.credentials
+      rule.action == "throttle" && rule.match[0].expr[0].expression == "request.path.matches('^/(login|refresh|register|reset-password|verify-email)(/|$)')" && rule.rate_limit_options[0].rate_limit_threshold[0].count == var.rates.credentials
       if rule.priority == 2000
     ])
     error_message = "passwords are not tried faster than the rate for them"

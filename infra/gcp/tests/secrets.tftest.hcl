@@ -37,6 +37,13 @@ run "applied" {
     error_message = "the webhook's secret is read by stripe-webhook alone"
   }
   assert {
+    condition = toset([
+      for reader in google_secret_manager_secret_iam_member.reader : reader.member
+      if reader.secret_id == google_secret_manager_secret.secret["SMTP_URL"].id
+    ]) == toset([google_service_account.workload["process-task"].member])
+    error_message = "the mail server's password is read by process-task alone"
+  }
+  assert {
     condition = alltrue([
       for name, f in google_cloudfunctions2_function.function :
       sort([for s in f.service_config[0].secret_environment_variables : s.key]) == sort(local.functions[name].secrets)

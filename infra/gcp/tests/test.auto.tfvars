@@ -12,6 +12,7 @@ secret_values = {}
 alert_emails = ["operator@example.com"]
 database     = { tier = "db-custom-1-3840", high_availability = false, max_connections = 200 }
 cloudflare   = { account_id = "account-id", customer_code = "code", signing_key_id = "key-id" }
+mail_from    = "Streamly <streamly@example.com>"
 mux          = { token_id = "token-id", signing_key_id = "key-id" }
 plans = [{
   code              = "basic"

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from infra.local import dispatcher as tasks
-from infra.local.sandbox import cloudflare, index, mux, stripe
+from infra.local.sandbox import cloudflare, index, mailbox, mux, stripe
 from infra.local.sandbox.deliveries import Deliveries
 from infra.local.sandbox.state import State
 from infra.local.settings import LocalSettings
@@ -24,15 +25,17 @@ log = logging.getLogger(__name__)
 
 
 def create_app() -> Starlette:
-    """The application of the installation in `STREAMLY_LOCAL_DIR`, behind a gateway on `PORT`."""
-    return build_app(LocalSettings.load(Path(os.environ["STREAMLY_LOCAL_DIR"]), int(os.environ["PORT"])))
+    """The application of the installation in `STREAMLY_LOCAL_DIR`, behind a gateway on `PORT`, its mail server on `SMTP_PORT`."""
+    settings = LocalSettings.load(Path(os.environ["STREAMLY_LOCAL_DIR"]), int(os.environ["PORT"]))
+    return build_app(replace(settings, smtp_port=int(os.environ["SMTP_PORT"])))
 
 
 def build_app(settings: LocalSettings) -> Starlette:
-    """Everything under `/sandbox/`; its lifespan delivers webhooks and calls tasks."""
+    """Everything under `/sandbox/`; its lifespan takes mails, delivers webhooks and calls tasks."""
     state = State(settings.data_dir / "sandbox.sqlite")
     deliveries = Deliveries(state)
     dispatcher = tasks.Dispatcher(settings)
+    mails = mailbox.Mailbox(state)
     parts = {
         "/sandbox/stripe": stripe.create_app(state, deliveries, settings),
         "/sandbox/mux": mux.create_app(state, deliveries, settings),
@@ -48,11 +51,13 @@ def build_app(settings: LocalSettings) -> Starlette:
             # Starlette does not run the lifespans of what is mounted.
             for part in parts.values():
                 await running.enter_async_context(part.router.lifespan_context(part))
+            await running.enter_async_context(mails.serving(settings.smtp_port))
             await running.enter_async_context(_kept_going(deliveries.run()))
             await running.enter_async_context(_kept_going(dispatcher.run()))
             yield
 
-    return Starlette(routes=[Mount(path, part) for path, part in parts.items()], lifespan=lifespan)
+    mounted = [Mount(path, part) for path, part in parts.items()]
+    return Starlette(routes=[*mailbox.routes(mails), *mounted], lifespan=lifespan)
 
 
 @asynccontextmanager

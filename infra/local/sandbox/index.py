@@ -42,6 +42,7 @@ KINDS = (
     ("mux.upload", "Mux uploads", ("id", "status", "asset_id")),
     ("mux.asset", "Mux assets", ("id", "status", "duration", "passthrough")),
     ("cloudflare.video", "Cloudflare videos", ("uid", "status", "duration", "creator")),
+    ("mail", "Mail", ("sent_at", "to", "subject")),
 )
 
 
@@ -70,9 +71,9 @@ _PAGE = """<!doctype html>
 <link rel="icon" href="/pages/icon.svg">
 <link rel="stylesheet" href="/pages/style.css">
 <script src="/sandbox/index.js" defer></script>
-<header><h1>Sandbox</h1><nav><a href="/">Streamly</a> <a href="/docs">API</a></nav></header>
+<header><h1>Sandbox</h1><nav><a href="/">Streamly</a> <a href="/sandbox/mail">Mail</a> <a href="/docs">API</a></nav></header>
 <main class="wide">
-<p>Stand-ins for Stripe, Mux, Cloudflare Stream, Cloud Tasks and Cloud Scheduler. Everything here is made up: no card is charged,
+<p>Stand-ins for Stripe, Mux, Cloudflare Stream, a mail server, Cloud Tasks and Cloud Scheduler. Everything here is made up: no card is charged,
 nothing leaves this machine.</p>
 {body}
 </main>

@@ -70,6 +70,15 @@ class State:
             ).fetchall()
         return [_decoded(row[0]) for row in rows]
 
+    def keep_newest(self, kind: str, number: int) -> None:
+        """Forget all of the kind but the last ones put first."""
+        with self._lock:
+            self._connection.execute(
+                "DELETE FROM document WHERE kind = ? AND position <= ("
+                "SELECT position FROM document WHERE kind = ? ORDER BY position DESC LIMIT 1 OFFSET ?)",
+                (kind, kind, number),
+            )
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All writes inside happen, or none (an exception undoes them). Nested, the outermost decides."""
