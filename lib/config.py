@@ -186,6 +186,14 @@ class TaskSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """Where process-task listens, and who hands out the identity to call it with."""
+
+    url: str
+    identity_base: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallerSettings:
     """Which service accounts may call: OIDC issuers, certificates, audience, emails (never empty)."""
 
@@ -477,13 +485,29 @@ class Environment:
     def task_callers(self) -> CallerSettings:
         return self._callers("TASKS_URL", "TASKS_SERVICE_ACCOUNT")
 
+    def queue_account(self) -> str:
+        """The one of TASKS_SERVICE_ACCOUNT that the queue calls as: the first."""
+        return self._emails("TASKS_SERVICE_ACCOUNT")[0]
+
+    def _emails(self, name: str) -> tuple[str, ...]:
+        emails = self._list(name)
+        if not emails:
+            raise ConfigError(f"{name} is missing: a comma list of the service accounts that may call")
+        return emails
+
+    def syncs(self) -> SyncSettings:
+        """To call process-task directly: as whom, the metadata server of the machine says, or the dispatcher."""
+        return SyncSettings(
+            url=self._url("TASKS_URL", "the URL of process-task"),
+            identity_base=self._sandbox_base("DISPATCHER_URL", live=False)
+            or "http://metadata.google.internal",
+        )
+
     def scheduler_callers(self) -> CallerSettings:
         return self._callers("RECONCILE_URL", "SCHEDULER_SERVICE_ACCOUNT")
 
     def _callers(self, audience: str, emails: str) -> CallerSettings:
-        allowed = frozenset(self._list(emails))
-        if not allowed:
-            raise ConfigError(f"{emails} is missing: a comma list of the service accounts that may call")
+        allowed = frozenset(self._emails(emails))
         # In the cloud Google alone says who calls.
         issuer = self._sandbox_base("OIDC_ISSUER", live=False)
         certs_url = self._sandbox_base("OIDC_CERTS_URL", live=False)

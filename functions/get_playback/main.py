@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from lib.adapters.account_syncs import ProcessTaskSyncs
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
@@ -13,7 +14,9 @@ from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
 signers = playback_signers(env)
-sessions = playback.Playback(open_database(env.database()), signers, SystemClock(), env.playback())
+sessions = playback.Playback(
+    open_database(env.database()), signers, SystemClock(), env.playback(), ProcessTaskSyncs(env.syncs())
+)
 get_playback = serve(
     [(playback.GET_PLAYBACK, partial(playback.get_playback, sessions))],
     env.web(),

@@ -20,6 +20,9 @@ from lib.web import tasks
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
+# What get-playback may ask for, without a queue in between.
+DIRECT = frozenset({SYNC_ACCOUNT})
+
 env = Environment(os.environ)
 database = open_database(env.database())
 payments = StripePayments(env.stripe(), env.app_url())
@@ -32,7 +35,7 @@ kinds = {
     MAIL: mailing.send,
 }
 process_task = serve(
-    [(tasks.PROCESS_TASK, partial(tasks.process_task, kinds))],
+    [(tasks.PROCESS_TASK, partial(tasks.process_task, kinds, env.queue_account(), DIRECT))],
     env.web(),
     services=OidcCallers(env.task_callers()),
 )

@@ -53,6 +53,14 @@ locals {
       "compute.securityPolicies.create", "compute.securityPolicies.delete", "compute.securityPolicies.get",
       "compute.securityPolicies.setLabels", "compute.securityPolicies.update", "compute.securityPolicies.use",
     ]
+    google_dns_managed_zone = [
+      "dns.managedZones.create", "dns.managedZones.delete", "dns.managedZones.get", "dns.managedZones.update",
+      "dns.networks.bindPrivateDNSZone",
+    ]
+    google_dns_record_set = [
+      "dns.changes.create", "dns.changes.get", "dns.resourceRecordSets.create", "dns.resourceRecordSets.delete",
+      "dns.resourceRecordSets.get", "dns.resourceRecordSets.list", "dns.resourceRecordSets.update",
+    ]
     google_logging_metric = [
       "logging.logMetrics.create", "logging.logMetrics.delete", "logging.logMetrics.get", "logging.logMetrics.update",
     ]

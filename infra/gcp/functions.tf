@@ -84,3 +84,17 @@ resource "google_cloud_run_v2_service_iam_member" "invoker" {
     replace_triggered_by = [google_cloudfunctions2_function.function[each.key].id]
   }
 }
+
+# A function that another one calls by itself. What that one may ask for, this one decides.
+resource "google_cloud_run_v2_service_iam_member" "direct" {
+  for_each = { for name, from in local.direct_callers : name => from if var.runtime == "functions" }
+
+  name     = google_cloudfunctions2_function.function[each.key].name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = google_service_account.workload[each.value].member
+
+  lifecycle {
+    replace_triggered_by = [google_cloudfunctions2_function.function[each.key].id]
+  }
+}

@@ -1,5 +1,5 @@
-# The functions reach the database by its private address. Everything else they talk to (Stripe, Mux, Google's
-# APIs) is public and goes out directly: only private ranges are routed through here.
+# The functions reach the database by its private address, and each other by Google's private door. Everything else
+# they talk to (Stripe, Mux, Google's APIs) is public and goes out directly: only private ranges are routed through here.
 resource "google_compute_network" "main" {
   name                    = "streamly"
   auto_create_subnetworks = false
@@ -47,4 +47,34 @@ resource "google_service_networking_connection" "sql" {
   network                 = google_compute_network.main.id
   service                 = "servicenetworking.googleapis.com"
   reserved_peering_ranges = [google_compute_global_address.peering.name]
+}
+
+# A function that takes internal calls only knows them by the network they come through. These names lead there:
+# private.googleapis.com, which counts as a private range.
+resource "google_dns_managed_zone" "run" {
+  name        = "streamly-run"
+  dns_name    = "run.app."
+  description = "Calls from function to function"
+  visibility  = "private"
+
+  private_visibility_config {
+    networks {
+      network_url = google_compute_network.main.id
+    }
+  }
+
+  depends_on = [google_project_service.service]
+}
+
+resource "google_dns_record_set" "run" {
+  for_each = {
+    "run.app."   = { type = "A", rrdatas = ["199.36.153.8", "199.36.153.9", "199.36.153.10", "199.36.153.11"] }
+    "*.run.app." = { type = "CNAME", rrdatas = ["run.app."] }
+  }
+
+  managed_zone = google_dns_managed_zone.run.name
+  name         = each.key
+  type         = each.value.type
+  ttl          = 300
+  rrdatas      = each.value.rrdatas
 }

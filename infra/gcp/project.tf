@@ -8,6 +8,7 @@ locals {
     "cloudscheduler",
     "cloudtasks",
     "compute",
+    "dns",
     "iam",
     "logging",
     "monitoring",

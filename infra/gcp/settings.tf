@@ -14,6 +14,9 @@ locals {
     if f.caller != "public"
   }
 
+  # Called function => who calls it by itself.
+  direct_callers = { for name, f in var.functions : name => f.direct if f.direct != null }
+
   api_host = coalesce(
     var.domain,
     var.runtime == "functions"
@@ -35,7 +38,14 @@ locals {
     RECONCILE_URL             = one([for name, url in local.machine_urls : url if name == "reconcile"])
     SCHEDULER_SERVICE_ACCOUNT = google_service_account.caller["scheduler"].email
     TASKS_QUEUE               = google_cloud_tasks_queue.tasks.id
-    TASKS_SERVICE_ACCOUNT     = google_service_account.caller["tasks"].email
+    # The queue's account first. As one service, that service calls itself.
+    TASKS_SERVICE_ACCOUNT = join(",", concat(
+      [google_service_account.caller["tasks"].email],
+      [
+        for name, from in local.direct_callers :
+        google_service_account.workload[var.runtime == "functions" ? from : "api"].email if name == "process-task"
+      ],
+    ))
     TASKS_URL                 = one([for name, url in local.machine_urls : url if name == "process-task"])
     TOKEN_AUDIENCE            = var.token_audience
     TOKEN_ISSUER              = local.api_url

@@ -93,13 +93,14 @@ variable "environment" {
 variable "functions" {
   description = <<-EOT
     Every function, by the name in its URL (functions.auto.tfvars.json; tests/unit/test_function_map.py
-    compares it with functions/). `caller` is public, tasks or scheduler. `secrets` and `settings` are what its
+    compares it with functions/). `caller` is public, tasks or scheduler; `direct` is a function that calls it, too. `secrets` and `settings` are what its
     main.py does not start without; a `pool` above 0 adds the database's. `providers` adds what it needs of each
     video provider that is set up; a function with a `provider` is there with that one only. Sizes are those of a
     small installation; `sizes` raises them. More connections than threads would never be used.
   EOT
   type = map(object({
     caller      = optional(string, "public")
+    direct      = optional(string)
     provider    = optional(string)
     providers   = optional(map(object({ secrets = set(string), settings = set(string) })), {})
     secrets     = set(string)

@@ -27,6 +27,8 @@ from infra.local.settings import LocalSettings
 log = logging.getLogger(__name__)
 
 SCHEDULER = "scheduler@local.streamly"
+# As whom get-playback calls process-task.
+PLAYBACK = "playback@local.streamly"
 TOKEN_SECONDS = 3600
 _FIELDS = {"name": str, "url": str, "audience": str, "service_account": str, "body": dict}
 _MAX_BODY_BYTES = 100 * 1024  # Cloud Tasks' own limit for a task
@@ -225,7 +227,8 @@ def create_app(dispatcher: Dispatcher) -> Starlette:
     """The dispatcher over HTTP, to be mounted under `/sandbox/tasks`.
 
     `POST /queue` a task → 201 `{name}` (400, 409, 413, 429 `{error}`); `GET /certs` → JWK set;
-    `POST /reconcile` calls reconcile now → `{status, body}` (503 `{error}` without an answer).
+    `POST /reconcile` calls reconcile now → `{status, body}` (503 `{error}` without an answer);
+    `GET /computeMetadata/…/identity?audience=` → an identity token, as Google's metadata server gives it to a function.
     """
 
     async def queue(request: Request) -> Response:
@@ -252,8 +255,24 @@ def create_app(dispatcher: Dispatcher) -> Starlette:
 
     return Starlette(
         routes=[
+            _metadata(dispatcher),
             Route("/queue", queue, methods=["POST"]),
             Route("/certs", certs, methods=["GET"]),
             Route("/reconcile", reconcile, methods=["POST"]),
         ]
     )
+
+
+def _metadata(dispatcher: Dispatcher) -> Route:
+    """The metadata server's one question that get-playback has."""
+
+    async def identity(request: Request) -> Response:
+        # What a page of another site cannot make a browser send: the real server asks for it for the same reason.
+        if request.headers.get("metadata-flavor") != "Google":
+            return Response("Missing Metadata-Flavor:Google header.", 403)
+        audience = request.query_params.get("audience")
+        if not audience:
+            return Response("non-empty audience parameter required", 400)
+        return Response(dispatcher.identity(PLAYBACK, audience), headers={"Metadata-Flavor": "Google"})
+
+    return Route("/computeMetadata/v1/instance/service-accounts/default/identity", identity, methods=["GET"])

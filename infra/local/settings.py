@@ -168,7 +168,7 @@ class LocalSettings:
             "TOKEN_ISSUER": self.base_url,
             "TOKEN_AUDIENCE": "streamly",
             "TASKS_URL": f"{self.base_url}/process-task",
-            "TASKS_SERVICE_ACCOUNT": "tasks@local.streamly",
+            "TASKS_SERVICE_ACCOUNT": "tasks@local.streamly,playback@local.streamly",
             "SCHEDULER_SERVICE_ACCOUNT": "scheduler@local.streamly",
             "RECONCILE_URL": f"{self.base_url}/reconcile",
             "OIDC_ISSUER": f"{self.base_url}/sandbox/tasks",

@@ -22,17 +22,21 @@ from lib.errors import (
     VideoNotFoundError,
     VideoNotReadyError,
 )
-from lib.video.ports import PlaybackSigner
+from lib.video.ports import AccountSyncs, PlaybackSigner
 from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
 from lib.web.ports import Claims, Clock
 
 # Somebody pauses, seeks back, watches the credits.
 SLACK = timedelta(minutes=30)
 
+# Who would be refused and has just been at a payment page is synced first; claim_sync says whether, and counts.
 _OPEN_PLAYBACK = """
-    SELECT * FROM open_playback(
+    SELECT found.*,
+           found.outcome IN ('subscription_required', 'plan_upgrade_required')
+           AND claim_sync(CAST(:user_id AS uuid)) AS sync_first
+    FROM open_playback(
         CAST(:session_id AS uuid), CAST(:user_id AS uuid), CAST(:video_id AS uuid),
-        CAST(:takeover AS uuid), CAST(:lease_seconds AS integer))
+        CAST(:takeover AS uuid), CAST(:lease_seconds AS integer)) found
 """
 
 _HEARTBEAT = """
@@ -85,6 +89,7 @@ class Playback:
 
     Args:
         signers: provider -> signer; a video's own provider counts.
+        syncs: asked before a refusal that a payment may have overtaken; None: never.
     """
 
     def __init__(
@@ -93,14 +98,19 @@ class Playback:
         signers: Mapping[str, PlaybackSigner],
         clock: Clock,
         settings: PlaybackSettings,
+        syncs: AccountSyncs | None = None,
     ) -> None:
         self._database = database
         self._signers = signers
         self._clock = clock
         self._settings = settings
+        self._syncs = syncs
 
     def open(self, claims: Claims, video_id: uuid.UUID | None, takeover: uuid.UUID | None) -> dict[str, Any]:
         """The answer's body.
+
+        Somebody who would be refused and has an open or recent checkout has their account synced first, and is
+        looked at once more: their payment may be quicker than its news.
 
         Args:
             video_id: None where what was asked for is no UUID, hence no video.
@@ -109,6 +119,16 @@ class Playback:
             InvalidTokenError, SubscriptionRequiredError, PlanUpgradeRequiredError, VideoNotFoundError,
             VideoNotReadyError, TooManyStreamsError: see the contract.
         """
+        found = self._ask(claims, video_id, takeover)
+        if found["sync_first"] and self._syncs is not None and self._syncs.sync(claims.user_id):
+            found = self._ask(claims, video_id, takeover)
+        if found["outcome"] != "allowed":
+            raise _refusal(found, self._settings.lease_seconds)
+        return self._answer(video_id, found)
+
+    def _ask(
+        self, claims: Claims, video_id: uuid.UUID | None, takeover: uuid.UUID | None
+    ) -> Mapping[str, Any]:
         found = self._database.read(
             _OPEN_PLAYBACK,
             session_id=claims.session_id,
@@ -119,9 +139,7 @@ class Playback:
         )
         if found is None:
             raise VideoNotFoundError
-        if found["outcome"] != "allowed":
-            raise _refusal(found, self._settings.lease_seconds)
-        return self._answer(video_id, found)
+        return found
 
     def beat(
         self, claims: Claims, playback_session_id: uuid.UUID | None, *, position: float, stop: bool

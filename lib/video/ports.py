@@ -69,6 +69,14 @@ class SignedPlayback:
     storyboard_token: str | None
 
 
+class AccountSyncs(Protocol):
+    """Somebody who can compare an account with what it has paid, right now."""
+
+    def sync(self, user_id: uuid.UUID) -> bool:
+        """Whether that came about, within two seconds. Raises nothing: a refusal can still be given."""
+        ...
+
+
 class PlaybackSigner(Protocol):
     """Signs what a provider's edge checks. No network."""
 

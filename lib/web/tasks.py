@@ -6,7 +6,7 @@ Both take a map from kind to handler, built in their main.py from the domains' s
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lib.errors import FieldError, InvalidRequestError
+from lib.errors import FieldError, ForbiddenError, InvalidRequestError
 from lib.web import log
 from lib.web.bodies import Body, NoBody
 from lib.web.operation import Answer, Call, Operation, Who
@@ -40,9 +40,17 @@ Task = Callable[[dict[str, Any]], None]
 Reconciliation = Callable[[], Mapping[str, int]]
 
 
-def process_task(kinds: Mapping[str, Task], call: Call) -> Answer:
+def process_task(kinds: Mapping[str, Task], queue: str, direct: frozenset[str], call: Call) -> Answer:
+    """Does a task.
+
+    Args:
+        queue: the account the queue calls as, which may ask for every kind.
+        direct: what all other callers may ask for.
+    """
     body: TaskBody = call.body
     call.notes["task"] = body.kind
+    if call.service != queue and body.kind not in direct:
+        raise ForbiddenError
     handler = kinds.get(body.kind)
     if handler is None:
         raise InvalidRequestError(errors=[FieldError("kind", "unknown_kind", "There is no such task")])

@@ -60,7 +60,24 @@ run "applied" {
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.invoker["process-task"].member == google_service_account.caller["tasks"].member
-    error_message = "only the queue's account invokes process-task"
+    error_message = "the queue's account invokes process-task"
+  }
+  assert {
+    condition = (
+      toset(keys(google_cloud_run_v2_service_iam_member.direct)) == toset(["process-task"]) &&
+      google_cloud_run_v2_service_iam_member.direct["process-task"].member == google_service_account.workload["get-playback"].member
+    )
+    error_message = "besides the queue get-playback invokes process-task, and nobody else invokes anything that is not public"
+  }
+  assert {
+    condition = google_cloudfunctions2_function.function["process-task"].service_config[0].environment_variables["TASKS_SERVICE_ACCOUNT"] == join(",", [
+      google_service_account.caller["tasks"].email, google_service_account.workload["get-playback"].email,
+    ])
+    error_message = "process-task knows both, the queue's account first"
+  }
+  assert {
+    condition     = contains(google_dns_record_set.run["run.app."].rrdatas, "199.36.153.8") && contains(google_dns_record_set.run["*.run.app."].rrdatas, "run.app.")
+    error_message = "calls from function to function go through the network"
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.invoker["reconcile"].member == google_service_account.caller["scheduler"].member
