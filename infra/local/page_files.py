@@ -9,6 +9,8 @@ VIEWS = {
     b"/sign-in",
     b"/join",
     b"/me",
+    b"/verify-email",
+    b"/reset-password",
     b"/admin",
     b"/checkout/success",
     b"/checkout/canceled",

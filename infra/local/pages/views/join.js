@@ -18,7 +18,10 @@ export function render(place, { query }) {
           fieldOf: { email_taken: "email", weak_password: "password" },
           send: async ({ name, email, password }) => {
             const body = { email, password, ...(name.trim() && { name: name.trim() }) };
-            keep(await send("POST", "register", { body }));
+            const answer = await send("POST", "register", { body });
+            // Where addresses are confirmed first, nobody is told who has an account already.
+            if (!answer.access_token) return lookIntoMail(place, email);
+            keep(answer);
             await go(query.has("next") ? next(query) : "/plans", { replace: true });
           },
         },
@@ -33,6 +36,18 @@ export function render(place, { query }) {
         }),
       ),
       h("p", { class: "soft" }, "Already here? ", h("a", { href: `/sign-in${location.search}` }, "Sign in")),
+    ),
+  );
+}
+
+function lookIntoMail(place, email) {
+  place.replaceChildren(
+    h(
+      "section",
+      { class: "narrow" },
+      h("h1", {}, "Look into your mail"),
+      h("p", { role: "status" }, `We have sent a link to ${email}. Follow it, and then sign in.`),
+      h("p", {}, h("a", { class: "button", href: `/sign-in${location.search}` }, "Sign in")),
     ),
   );
 }

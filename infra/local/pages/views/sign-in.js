@@ -24,6 +24,7 @@ export function render(place, { query }) {
         field("Email", { name: "email", type: "email", autocomplete: "username", required: true }),
         field("Password", { name: "password", type: "password", autocomplete: "current-password", required: true }),
       ),
+      h("p", { class: "soft" }, h("a", { href: "/reset-password" }, "Forgot your password?")),
       h("p", { class: "soft" }, "New here? ", h("a", { href: `/join${location.search}` }, "Join Streamly")),
     ),
   );

@@ -11,7 +11,7 @@ export function profile({ user }) {
     "section",
     {},
     h("h2", {}, "You"),
-    h("p", { class: "soft" }, user.email, " ", h("span", { class: "badge" }, user.email_verified ? "Confirmed" : "Not confirmed")),
+    h("p", { class: "soft" }, user.email, " ", user.email_verified ? "(confirmed)" : h("a", { href: "/verify-email" }, "Confirm it")),
     name(user),
     h("details", {}, h("summary", {}, "Change the email"), email()),
     h("details", {}, h("summary", {}, "Change the password"), password(user)),
