@@ -11,6 +11,7 @@ from alembic.util import CommandError
 
 from infra.cli.account import account
 from infra.cli.admin import admin
+from infra.cli.backfill import backfill
 from infra.cli.events import events
 from infra.cli.explain import explain
 from infra.cli.giving import end_subscription, gifts, give, take_back
@@ -63,5 +64,5 @@ def program(ctx: click.Context) -> None:
 
 for part in (explain, give, take_back, end_subscription):
     account.add_command(part)
-for part in (migrate, admin, keys, events, account, gifts):
+for part in (migrate, admin, keys, events, account, gifts, backfill):
     program.add_command(part)

@@ -219,6 +219,13 @@ def remember_prices(tx: Connection, sold: Mapping[str, str]) -> None:
         )
 
 
+def add_prices(tx: Connection, sold: Mapping[str, str]) -> None:
+    """price id -> plan code, for those that were never met; what is known stays as it is."""
+    if sold:
+        rows = [{"price_id": price_id, "plan": plan} for price_id, plan in sorted(sold.items())]
+        tx.execute(upsert(sold_prices).values(rows).on_conflict_do_nothing())
+
+
 def plans_sold_by(tx: Connection, price_ids: Collection[str]) -> dict[str, str]:
     """price id -> plan code, for those that were met before."""
     rows = tx.execute(
