@@ -3,6 +3,8 @@
 import os
 from functools import partial
 
+from lib.accounts.store import StoredSessions
+from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
 from lib.database.engine import open_database
@@ -12,5 +14,11 @@ from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
 signers = playback_signers(env)
-videos = catalogue.Catalogue(open_database(env.database()), signers, SystemClock())
-list_videos = serve([(catalogue.LIST_VIDEOS, partial(catalogue.list_videos, videos))], env.web())
+database = open_database(env.database())
+videos = catalogue.Catalogue(database, signers, SystemClock())
+list_videos = serve(
+    [(catalogue.LIST_VIDEOS, partial(catalogue.list_videos, videos))],
+    env.web(),
+    tokens=JwtTokens(env.tokens()),
+    sessions=StoredSessions(database),
+)

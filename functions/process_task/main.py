@@ -9,6 +9,7 @@ from lib.adapters.jinja_templates import JinjaTemplates
 from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.smtp_mail import SmtpMail
 from lib.adapters.stripe_payments import StripePayments
+from lib.adapters.video_providers import video_providers
 from lib.billing.closures import CLOSE_CUSTOMER, Cancellations
 from lib.billing.kinds import STRIPE_EVENT, SYNC_ACCOUNT
 from lib.billing.processing import StripeEvents
@@ -16,6 +17,7 @@ from lib.billing.sync import Sync
 from lib.billing.syncs import AccountSyncs
 from lib.config import Environment
 from lib.database.engine import open_database
+from lib.video.mending import CHECK_VIDEO, PURGE_VIDEO, VideoTasks
 from lib.web import tasks
 from lib.web.function import serve
 from lib.web.ports import SystemClock
@@ -28,11 +30,14 @@ database = open_database(env.database())
 payments = StripePayments(env.stripe(), env.app_url())
 sync = Sync(payments, env.plans(), env.access(), SystemClock())
 mailing = Mailing(database, SmtpMail(env.mail()), JinjaTemplates(env.app_url()), env.app_url())
+videos = VideoTasks(database, video_providers(env), SystemClock())
 kinds = {
     STRIPE_EVENT: StripeEvents(database, payments, sync).process,
     SYNC_ACCOUNT: AccountSyncs(database, sync).process,
     CLOSE_CUSTOMER: Cancellations(database, payments).cancel_everything,
     MAIL: mailing.send,
+    CHECK_VIDEO: videos.check,
+    PURGE_VIDEO: videos.purge,
 }
 process_task = serve(
     [(tasks.PROCESS_TASK, partial(tasks.process_task, kinds, env.queue_account(), DIRECT))],

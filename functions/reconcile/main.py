@@ -15,6 +15,7 @@ from lib.billing.syncs import OverdueCheckouts
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.database.retention import Retention
+from lib.video.mending import LeftVideos
 from lib.web import tasks
 from lib.web.function import serve
 from lib.web.ports import SystemClock
@@ -28,6 +29,7 @@ parts = {
     "closures": Closures(database, queue).reconcile,
     "mail": LeftMails(database, queue).reconcile,
     "retention": Retention(database).purge,
+    "video": LeftVideos(database, queue).reconcile,
     "events": EventWalk(database, books, queue, clock).reconcile,
     "subscriptions": Comparison(database, books, queue, clock).reconcile,
 }

@@ -24,6 +24,8 @@ from lib.accounts import endpoints as accounts
 from lib.billing import endpoints as billing
 from lib.billing import events, plans, redeeming
 from lib.video import catalogue, cloudflare_events, heartbeats, mux_events, playback, uploads
+from lib.billing import events, plans
+from lib.video import catalogue, cloudflare_events, heartbeats, managing, mux_events, playback, uploads
 from lib.web import tasks
 from lib.web.answers import Problem
 from lib.web.operation import Operation, Who
@@ -45,6 +47,9 @@ OPERATIONS = (
     playback.GET_PLAYBACK,
     heartbeats.HEARTBEAT,
     uploads.UPLOAD_ASSET,
+    managing.GET_VIDEO,
+    managing.CHANGE_VIDEO,
+    managing.DELETE_VIDEO,
     mux_events.MUX_WEBHOOK,
     cloudflare_events.CLOUDFLARE_WEBHOOK,
     tasks.PROCESS_TASK,

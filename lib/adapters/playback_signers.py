@@ -16,8 +16,8 @@ from lib.errors import ConfigError
 from lib.video.ports import PlaybackSigner, SignedPlayback
 
 _VIDEO, _THUMBNAIL, _STORYBOARD = "v", "t", "s"
-# Some 700 bytes each.
-_THUMBNAILS_KEPT = 4096
+# Signatures for lists, some 700 bytes each.
+_KEPT = 4096
 
 
 def playback_signers(env: Environment) -> Mapping[str, PlaybackSigner]:
@@ -56,7 +56,8 @@ class MuxSigner:
         if not isinstance(key, RSAPrivateKey):
             raise ConfigError("MUX_SIGNING_PRIVATE_KEY should be base64 of an RSA key's PEM, as Mux gives it")
         self._key = key
-        self._thumbnail_token = lru_cache(_THUMBNAILS_KEPT)(self._sign_thumbnail)
+        self._thumbnail_token = lru_cache(_KEPT)(self._sign_thumbnail)
+        self._preview_token = lru_cache(_KEPT)(self._sign_preview)
 
     def sign(self, playback_id: str, *, expires_at: datetime, trace: str) -> SignedPlayback:
         video = self._token(playback_id, _VIDEO, expires_at, {"custom": {"session_id": trace}})
@@ -75,6 +76,14 @@ class MuxSigner:
     def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> str:
         token = self._thumbnail_token(playback_id, expires_at)
         return f"{self._settings.image_base}/{playback_id}/thumbnail.jpg?token={token}"
+
+    def preview_url(self, playback_id: str, *, seconds: int, expires_at: datetime) -> str:
+        token = self._preview_token(playback_id, seconds, expires_at)
+        return f"{self._settings.stream_base}/{playback_id}.m3u8?token={token}"
+
+    def _sign_preview(self, playback_id: str, seconds: int, expires_at: datetime) -> str:
+        # In the token and not in the query: there whoever has it could take it away.
+        return self._token(playback_id, _VIDEO, expires_at, {"asset_end_time": seconds})
 
     def _sign_thumbnail(self, playback_id: str, expires_at: datetime) -> str:
         return self._token(playback_id, _THUMBNAIL, expires_at, {})
@@ -140,6 +149,9 @@ class CloudflareSigner:
         )
 
     def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> None:  # noqa: ARG002 - none may be signed
+        return None
+
+    def preview_url(self, playback_id: str, *, seconds: int, expires_at: datetime) -> None:  # noqa: ARG002 - as above
         return None
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     Float,
     ForeignKey,
@@ -27,7 +28,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 
 metadata = MetaData(
     naming_convention={
@@ -40,6 +41,8 @@ metadata = MetaData(
 )
 
 NOW = text("now()")
+# What viewers can see, apart from when it is available.
+SHOWN = "published AND listed AND status = 'ready' AND deleted_at IS NULL"
 ENTITLEMENT_REASONS = (
     "subscription",
     "trial",
@@ -452,6 +455,19 @@ videos = Table(
     Column("playback_id", Text),
     Column("duration", Float),
     Column("error", Text),
+    # Languages, as the provider names them.
+    Column("captions", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    Column("audio_languages", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    # A film that is not listed is a trailer or the like: who has its id can watch it.
+    Column("listed", Boolean, nullable=False, server_default=text("true")),
+    _time("available_from", nullable=True),
+    _time("available_until", nullable=True),
+    # Anybody may watch the first so many seconds.
+    Column("preview_seconds", Integer),
+    Column("trailer_id", Uuid, ForeignKey("videos.id", ondelete="SET NULL")),
+    Column("series", Text),
+    Column("season", Integer),
+    Column("episode", Integer),
     # What this one film costs by itself, in the currency's smallest unit; NULL: it is not sold by itself.
     Column("price_amount", Integer),
     Column("price_currency", Text),
@@ -460,6 +476,21 @@ videos = Table(
     Column("created_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
     _time("created_at", default=True),
     _time("updated_at", default=True),
+    # When somebody last set out to ask the provider about it.
+    _time("checked_at", nullable=True),
+    # Deleted for everybody; gone from the provider at `purge_at`, or soon after: then `purged_at`.
+    _time("deleted_at", nullable=True),
+    _time("purge_at", nullable=True),
+    _time("purged_at", nullable=True),
+    Column(
+        "search",
+        TSVECTOR,
+        Computed(
+            "setweight(to_tsvector('simple', title || ' ' || coalesce(series, '')), 'A') || "
+            "setweight(to_tsvector('simple', description), 'B')",
+            persisted=True,
+        ),
+    ),
     _one_of("status", ("waiting", "processing", "ready", "errored", "removed")),
     _one_of("provider", ("mux", "cloudflare")),
     CheckConstraint("length(title) BETWEEN 1 AND 200", name="title_length"),
@@ -468,6 +499,14 @@ videos = Table(
         "status <> 'ready' OR (asset_id IS NOT NULL AND playback_id IS NOT NULL AND duration > 0)",
         name="ready_is_playable",
     ),
+    CheckConstraint("available_until > available_from", name="available_some_time"),
+    CheckConstraint("preview_seconds BETWEEN 1 AND 86400", name="preview_range"),
+    CheckConstraint("trailer_id <> id", name="trailer_of_another"),
+    CheckConstraint("length(series) BETWEEN 1 AND 200", name="series_length"),
+    CheckConstraint("season BETWEEN 0 AND 10000 AND episode BETWEEN 0 AND 100000", name="episode_range"),
+    CheckConstraint("series IS NOT NULL OR (season IS NULL AND episode IS NULL)", name="episode_of_a_series"),
+    CheckConstraint("(deleted_at IS NULL) = (purge_at IS NULL)", name="deleted_is_purged"),
+    CheckConstraint("purged_at IS NULL OR deleted_at IS NOT NULL", name="purged_was_deleted"),
     CheckConstraint("price_amount > 0", name="price_positive"),
     CheckConstraint("price_currency ~ '^[a-z]{3}$'", name="currency_form"),
     CheckConstraint("(price_amount IS NULL) = (price_currency IS NULL)", name="price_whole"),
@@ -476,11 +515,28 @@ videos = Table(
     UniqueConstraint("provider", "upload_id"),
     UniqueConstraint("provider", "asset_id"),
     UniqueConstraint("provider", "playback_id"),
+    # What list-videos looks through: newest first, of one level, of one series, by words, by words mistyped.
+    Index("ix_videos_shown", "created_at", "id", postgresql_where=text(SHOWN)),
+    Index("ix_videos_level", "level", "created_at", "id", postgresql_where=text(SHOWN)),
+    Index("ix_videos_series", "series", postgresql_where=text(SHOWN)),
+    Index("ix_videos_search", "search", postgresql_using="gin", postgresql_where=text(SHOWN)),
     Index(
-        "ix_videos_listed",
-        "created_at",
-        "id",
-        postgresql_where=text("published AND status = 'ready'"),
+        "ix_videos_title",
+        "title",
+        postgresql_using="gin",
+        postgresql_ops={"title": "gin_trgm_ops"},
+        postgresql_where=text(SHOWN),
+    ),
+    # What reconcile looks for.
+    Index(
+        "ix_videos_unfinished",
+        text("coalesce(checked_at, updated_at)"),
+        postgresql_where=text("status IN ('waiting', 'processing') AND deleted_at IS NULL"),
+    ),
+    Index(
+        "ix_videos_purge_at",
+        "purge_at",
+        postgresql_where=text("deleted_at IS NOT NULL AND purged_at IS NULL"),
     ),
 )
 

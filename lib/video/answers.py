@@ -37,11 +37,58 @@ class ListedVideo(AnswerModel):
     thumbnail_url: str | None
     """None at Cloudflare, where a token for the picture would open the film."""
     free: bool
+    preview_url: str | None
+    """HLS of the first seconds, for anybody; none at Cloudflare, or where the film has no preview."""
+    trailer_id: UUID | None
+    """Another video, to be opened with get-playback."""
+    series: str | None
+    season: int | None
+    episode: int | None
+    captions: list[str]
+    """Languages, as the provider names them."""
+    audio_languages: list[str]
+    available_until: datetime | None
+    position: float | None
+    """Seconds into the film, where the caller left it; null without a token, or where they have not begun."""
+    watched_at: datetime | None
 
 
 class VideosAnswer(AnswerModel):
     videos: list[ListedVideo]
     next_cursor: str | None
+
+
+class ManagedVideo(AnswerModel):
+    id: UUID
+    title: str
+    description: str
+    status: Literal["waiting", "processing", "ready", "errored"]
+    provider: Literal["mux", "cloudflare"]
+    level: int
+    published: bool
+    listed: bool
+    available_from: datetime | None
+    available_until: datetime | None
+    preview_seconds: int | None
+    trailer_id: UUID | None
+    series: str | None
+    season: int | None
+    episode: int | None
+    price_amount: int | None
+    price_currency: str | None
+    rental_hours: int | None
+    duration: float | None
+    error: str | None
+    """Why the file could not be made into a film."""
+    captions: list[str]
+    audio_languages: list[str]
+    thumbnail_url: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class VideoAnswer(AnswerModel):
+    video: ManagedVideo
 
 
 class PlaybackTokens(AnswerModel):

@@ -1,4 +1,4 @@
-"""list-videos: what can be watched, newest first. Public, and without a model library."""
+"""list-videos: what can be watched. Public, and without a model library; with a token it knows how far one got."""
 
 import base64
 import binascii
@@ -11,15 +11,17 @@ from typing import Any
 from sqlalchemy import Row
 
 from lib.database.engine import Database
-from lib.errors import FieldError, InvalidRequestError, MalformedRequestError
-from lib.video import store
+from lib.errors import FieldError, InvalidRequestError, InvalidTokenError, MalformedRequestError
+from lib.video import search
 from lib.video.ports import PlaybackSigner
-from lib.web.operation import Answer, Call, Operation, Query, Who
+from lib.video.search import Wish
+from lib.web.operation import Answer, Call, Operation, Query, Who, rfc3339
 from lib.web.ports import Clock
 
 # Six hours at least, once cut to the hour.
-THUMBNAIL_LIFE = timedelta(hours=7)
+PICTURE_LIFE = timedelta(hours=7)
 _LONGEST_QUERY = 200
+_HIGHEST_LEVEL = 1000
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 LIST_VIDEOS = Operation(
@@ -27,11 +29,20 @@ LIST_VIDEOS = Operation(
     method="GET",
     tag="Video",
     summary="Published videos, newest first",
-    who=Who.ANYONE,
+    description="With a token each says how far one got (`position`, `watched_at`). A series comes in its own order; words find "
+    "titles, series and descriptions that have words beginning so, or else titles that are nearly so.",
+    who=Who.EITHER,
     query=(
-        Query("q", "Words to look for in title and description"),
+        Query("q", "Words to look for"),
         Query("limit", "How many at most, 1 to 100 (20)", kind="integer"),
         Query("cursor", "`next_cursor` of the page before"),
+        Query("level", "Only those of this level", kind="integer"),
+        Query("free", "`true`: only those that need no plan, which is level 0"),
+        Query("series", "Only those of this series, by season and episode"),
+        Query(
+            "list",
+            "With a token: `continue` (begun and not finished) or `history` (begun), last watched first",
+        ),
     ),
     answers={200: "lib.video.answers:VideosAnswer"},
     refusals=(MalformedRequestError,),
@@ -42,7 +53,7 @@ class Catalogue:
     """Lists videos.
 
     Args:
-        signers: provider -> signer, for the thumbnails.
+        signers: provider -> signer, for pictures and previews.
     """
 
     def __init__(self, database: Database, signers: Mapping[str, PlaybackSigner], clock: Clock) -> None:
@@ -50,61 +61,150 @@ class Catalogue:
         self._signers = signers
         self._clock = clock
 
-    def page(self, *, words: str | None, cursor: str | None, limit: int) -> dict[str, Any]:
+    def page(
+        self, wish: Wish, *, cursor: str | None, limit: int, user_id: uuid.UUID | None = None
+    ) -> dict[str, Any]:
         """A page and where the next begins.
 
         Raises:
-            MalformedRequestError: the cursor is none of ours.
+            MalformedRequestError: the cursor is none of ours, or of another kind of list.
         """
-        before = _position(cursor) if cursor else None
+        after = _read(cursor, (int, int, uuid.UUID) if wish.series is not None else (datetime, uuid.UUID))
         with self._database.transaction() as tx:
             # One more than asked for tells whether there is a next page.
-            rows = store.listed(tx, words=words, before=before, limit=limit + 1)
-        # To the hour, so that for an hour each picture has one URL, which is signed once.
-        expires_at = (self._clock.now() + THUMBNAIL_LIFE).replace(minute=0, second=0, microsecond=0)
-        videos = [self._video(row, expires_at) for row in rows[:limit]]
-        return {"videos": videos, "next_cursor": _cursor(rows[limit - 1]) if len(rows) > limit else None}
+            rows = search.page(tx, wish, after=after, limit=limit + 1)
+            more = len(rows) > limit
+            if not rows and after is None and wish.words is not None:
+                rows, more = search.alike(tx, wish, limit=limit), False
+            rows = rows[:limit]
+            seen = {} if user_id is None else search.progress(tx, user_id, [row.id for row in rows])
+        next_cursor = _written(search.place(rows[-1], wish)) if more else None
+        return self._answer([(row, seen.get(row.id)) for row in rows], next_cursor)
 
-    def _video(self, row: Row[Any], expires_at: datetime) -> dict[str, Any]:
+    def watched(self, user_id: uuid.UUID, *, unfinished: bool, cursor: str | None, limit: int) -> dict[str, Any]:
+        """What somebody has begun, last watched first.
+
+        Raises:
+            MalformedRequestError: as `page`.
+        """
+        after = _read(cursor, (datetime, uuid.UUID))
+        with self._database.transaction() as tx:
+            rows = search.watched(tx, user_id, unfinished=unfinished, after=after, limit=limit + 1)
+        page = rows[:limit]
+        next_cursor = _written((page[-1].watched_at, page[-1].id)) if len(rows) > limit else None
+        return self._answer([(row, row) for row in page], next_cursor)
+
+    def _answer(
+        self, rows: list[tuple[Row[Any], Row[Any] | None]], next_cursor: str | None
+    ) -> dict[str, Any]:
+        # To the hour, so that for an hour each picture has one URL, which is signed once.
+        expires_at = (self._clock.now() + PICTURE_LIFE).replace(minute=0, second=0, microsecond=0)
+        return {
+            "videos": [self._video(row, seen, expires_at) for row, seen in rows],
+            "next_cursor": next_cursor,
+        }
+
+    def _video(self, row: Row[Any], seen: Row[Any] | None, expires_at: datetime) -> dict[str, Any]:
+        signer = self._signers[row.provider]
+        preview = row.preview_seconds
         return {
             "id": str(row.id),
             "title": row.title,
             "description": row.description,
             "duration": row.duration,
             "level": row.level,
-            "thumbnail_url": self._signers[row.provider].thumbnail_url(
-                row.playback_id, expires_at=expires_at
-            ),
+            "thumbnail_url": signer.thumbnail_url(row.playback_id, expires_at=expires_at),
             "free": row.level == 0,
+            "preview_url": None
+            if preview is None
+            else signer.preview_url(row.playback_id, seconds=preview, expires_at=expires_at),
+            "trailer_id": None if row.trailer_id is None else str(row.trailer_id),
+            "series": row.series,
+            "season": row.season,
+            "episode": row.episode,
+            "captions": list(row.captions),
+            "audio_languages": list(row.audio_languages),
+            "available_until": rfc3339(row.available_until),
+            "position": None if seen is None else seen.position,
+            "watched_at": None if seen is None else rfc3339(seen.watched_at),
         }
 
 
-def _cursor(row: Row[Any]) -> str:
-    # In whole numbers: from 2038 on a float of seconds no longer tells all microseconds apart.
-    micros = (row.created_at - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(micros.to_bytes(8, "big") + row.id.bytes).decode()
+def _written(place: tuple[Any, ...]) -> str:
+    """A place in a list, as a cursor."""
+    return base64.urlsafe_b64encode(b"".join(map(_bytes, place))).decode()
 
 
-def _position(cursor: str) -> tuple[datetime, uuid.UUID]:
+def _bytes(value: object) -> bytes:
+    if isinstance(value, uuid.UUID):
+        return value.bytes
+    if isinstance(value, datetime):
+        # In whole numbers: from 2038 on a float of seconds no longer tells all microseconds apart.
+        return ((value - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big")
+    return int(str(value)).to_bytes(8, "big")
+
+
+_SIZES: dict[type, int] = {uuid.UUID: 16, datetime: 8, int: 8}
+
+
+def _read(cursor: str | None, kinds: tuple[type, ...]) -> tuple[Any, ...] | None:
+    """The place a cursor tells of; None without one.
+
+    Raises:
+        MalformedRequestError: it is none of ours.
+    """
+    if cursor is None:
+        return None
     try:
         raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
-        if len(raw) != 24:
+        if len(raw) != sum(_SIZES[kind] for kind in kinds):
             raise ValueError
-        moment = _EPOCH + timedelta(microseconds=int.from_bytes(raw[:8], "big"))
-        return moment, uuid.UUID(bytes=raw[8:])
+        place: list[object] = []
+        for kind in kinds:
+            part, raw = raw[: _SIZES[kind]], raw[_SIZES[kind] :]
+            if kind is uuid.UUID:
+                place.append(uuid.UUID(bytes=part))
+            elif kind is datetime:
+                place.append(_EPOCH + timedelta(microseconds=int.from_bytes(part, "big")))
+            else:
+                place.append(int.from_bytes(part, "big") & 0x7FFFFFFF)
+        return tuple(place)
     except (ValueError, OverflowError, binascii.Error):
         raise MalformedRequestError("This cursor is not one of ours") from None
 
 
 def list_videos(catalogue: Catalogue, call: Call) -> Answer:
-    asked = call.query.get("limit", "20")
-    errors = []
+    query, caller, errors = call.query, call.caller, []
+    asked = query.get("limit", "20")
     if not re.fullmatch("[0-9]{1,3}", asked) or not 1 <= int(asked) <= 100:
         errors.append(FieldError("limit", "out_of_range", "should be a whole number from 1 to 100"))
-    words = call.query.get("q") or None
-    if words and (len(words) > _LONGEST_QUERY or "\x00" in words):
-        errors.append(FieldError("q", "too_long", f"should have up to {_LONGEST_QUERY} characters"))
+    errors += [
+        FieldError(name, "too_long", f"should have up to {_LONGEST_QUERY} characters")
+        for name in ("q", "series")
+        if len(query.get(name, "")) > _LONGEST_QUERY or "\x00" in query.get(name, "")
+    ]
+    level = query.get("level") or None
+    if level is not None and not (re.fullmatch("[0-9]{1,4}", level) and int(level) <= _HIGHEST_LEVEL):
+        errors.append(
+            FieldError("level", "out_of_range", f"should be a whole number from 0 to {_HIGHEST_LEVEL}")
+        )
+    if query.get("free") not in (None, "true") or (query.get("free") and level not in (None, "0")):
+        errors.append(FieldError("free", "unknown_value", "should be true, or left out; free is level 0"))
+    if query.get("list") not in (None, "continue", "history"):
+        errors.append(FieldError("list", "unknown_value", "should be continue or history, or left out"))
     if errors:
         raise InvalidRequestError(errors=errors)
-    page = catalogue.page(words=words, cursor=call.query.get("cursor") or None, limit=int(asked))
-    return Answer(200, page, private=True)
+    cursor = query.get("cursor") or None
+    if query.get("list"):
+        if caller is None:
+            raise InvalidTokenError
+        unfinished = query["list"] == "continue"
+        page = catalogue.watched(caller.user_id, unfinished=unfinished, cursor=cursor, limit=int(asked))
+    else:
+        wish = Wish(
+            words=query.get("q") or None,
+            level=0 if query.get("free") else None if level is None else int(level),
+            series=query.get("series") or None,
+        )
+        page = catalogue.page(wish, cursor=cursor, limit=int(asked), user_id=caller.user_id if caller else None)
+    return Answer(200, page, private=True, tagged=True)

@@ -91,3 +91,8 @@ class PlaybackSigner(Protocol):
         """A signed picture, for lists that anybody may see; asked again with the same end it costs no
         signature. None where a token for the picture would open the film too."""
         ...
+
+    def preview_url(self, playback_id: str, *, seconds: int, expires_at: datetime) -> str | None:
+        """The first so many seconds of the film, for anybody, kept like `thumbnail_url`; None where a token
+        cannot be made for a part."""
+        ...

@@ -1,13 +1,17 @@
-"""Queries over videos."""
+"""A video's row: how it is made, changed, moved forward and deleted."""
 
 import uuid
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, true, tuple_, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, true, update
 
-from lib.database.schema import videos
+from lib.database.schema import audit_log, videos
 from lib.video.ports import Progress, Upload
+
+# All but what only searching needs.
+COLUMNS = tuple(column for column in videos.c if column.name != "search")
 
 
 def add(
@@ -34,21 +38,23 @@ def add(
             created_by=created_by,
             upload_id=upload.id,
         )
-        .returning(*videos.c)
+        .returning(*COLUMNS)
     ).one()
 
 
-def listed(
-    tx: Connection, *, words: str | None, before: tuple[datetime, uuid.UUID] | None, limit: int
-) -> list[Row[Any]]:
-    """What viewers can see, newest first."""
-    query = select(videos).where(videos.c.published, videos.c.status == "ready")
-    if words:
-        pattern = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        query = query.where(or_(videos.c.title.ilike(pattern), videos.c.description.ilike(pattern)))
-    if before:
-        query = query.where(tuple_(videos.c.created_at, videos.c.id) < tuple_(*before))
-    return list(tx.execute(query.order_by(videos.c.created_at.desc(), videos.c.id.desc()).limit(limit)))
+def find(tx: Connection, video_id: uuid.UUID | None, *, lock: bool = False) -> Row[Any] | None:
+    """A video that is not deleted."""
+    query = select(*COLUMNS).where(videos.c.id == video_id, _there())
+    return tx.execute(query.with_for_update() if lock else query).first()
+
+
+def change(tx: Connection, video_id: uuid.UUID, values: Mapping[str, object]) -> Row[Any]:
+    statement = update(videos).where(videos.c.id == video_id).values(updated_at=func.now(), **values)
+    return tx.execute(statement.returning(*COLUMNS)).one()
+
+
+def _there() -> Any:
+    return and_(videos.c.deleted_at.is_(None), videos.c.status != "removed")
 
 
 # From which states each step may be taken. Time's arrow: webhooks come doubled and in any order.
@@ -64,24 +70,139 @@ _BEFORE: dict[str, tuple[str, ...]] = {
 def advance(
     tx: Connection, video_id: uuid.UUID, *, provider: str, progress: Progress, upload_id: str | None = None
 ) -> bool:
-    """Moves a video forward; False where it is further already, unknown, or of another asset or upload."""
-    facts = {"playback_id": progress.playback_id, "duration": progress.duration, "error": progress.error}
+    """Moves a video forward; False where it is further already, unknown, or of another asset or upload.
+
+    What appears at the provider after its video was purged is to be purged too.
+    """
     same_asset = or_(videos.c.asset_id.is_(None), videos.c.asset_id == progress.asset_id)
+    its_own = and_(
+        videos.c.id == video_id,
+        videos.c.provider == provider,
+        same_asset if progress.asset_id is not None else true(),
+        videos.c.upload_id == upload_id if upload_id is not None else true(),
+    )
+    asset_id = func.coalesce(progress.asset_id, videos.c.asset_id)
+    facts: dict[str, object] = {"error": progress.error} if progress.error else {}
+    if progress.status == "ready":
+        facts |= {
+            "playback_id": progress.playback_id,
+            "duration": progress.duration,
+            "captions": list(progress.captions),
+            "audio_languages": list(progress.audio_languages),
+        }
     moved = tx.execute(
+        update(videos)
+        .where(its_own, videos.c.status.in_(_BEFORE[progress.status]))
+        .values(status=progress.status, asset_id=asset_id, updated_at=func.now(), **facts)
+        .returning(videos.c.id)
+    )
+    if moved.first() is not None:
+        return True
+    if progress.status in ("processing", "ready"):
+        tx.execute(
+            update(videos)
+            .where(its_own, videos.c.purged_at.is_not(None))
+            .values(asset_id=asset_id, purged_at=None, purge_at=func.now(), checked_at=None)
+        )
+    return False
+
+
+def to_delete(tx: Connection, video_id: uuid.UUID | None) -> Row[Any] | None:
+    """A video to be deleted, locked: also one that is deleted but not gone from the provider yet."""
+    query = select(*COLUMNS).where(videos.c.id == video_id, videos.c.status != "removed")
+    return tx.execute(query.with_for_update()).first()
+
+
+def delete(tx: Connection, video_id: uuid.UUID, *, delay: timedelta) -> None:
+    """From now on it is gone for everybody, and at the provider after the delay."""
+    now = func.now()
+    tx.execute(
+        update(videos)
+        .where(videos.c.id == video_id)
+        .values(deleted_at=func.coalesce(videos.c.deleted_at, now), purge_at=now + delay, updated_at=now)
+    )
+
+
+def restore(tx: Connection, video_id: uuid.UUID) -> bool:
+    """Takes a deletion back; False where there is none, or it is too late."""
+    back = tx.execute(
         update(videos)
         .where(
             videos.c.id == video_id,
-            videos.c.provider == provider,
-            videos.c.status.in_(_BEFORE[progress.status]),
-            same_asset if progress.asset_id is not None else true(),
-            videos.c.upload_id == upload_id if upload_id is not None else true(),
+            videos.c.deleted_at.is_not(None),
+            videos.c.purge_at > func.now(),
+            videos.c.status != "removed",
         )
-        .values(
-            status=progress.status,
-            asset_id=func.coalesce(progress.asset_id, videos.c.asset_id),
-            updated_at=func.now(),
-            **{name: value for name, value in facts.items() if value is not None},
-        )
+        .values(deleted_at=None, purge_at=None, updated_at=func.now())
         .returning(videos.c.id)
     )
-    return moved.first() is not None
+    return back.first() is not None
+
+
+def to_purge(tx: Connection, video_id: uuid.UUID | None) -> Row[Any] | None:
+    """A video whose time at the provider is over."""
+    return tx.execute(
+        select(*COLUMNS).where(
+            videos.c.id == video_id, videos.c.purge_at <= func.now(), videos.c.purged_at.is_(None)
+        )
+    ).first()
+
+
+def purged(tx: Connection, video_id: uuid.UUID) -> None:
+    """It is gone at the provider."""
+    tx.execute(
+        update(videos)
+        .where(videos.c.id == video_id, videos.c.deleted_at.is_not(None))
+        .values(status="removed", purged_at=func.now(), updated_at=func.now())
+    )
+
+
+def unfinished(tx: Connection, video_id: uuid.UUID | None) -> Row[Any] | None:
+    """A video that waits for its provider."""
+    return tx.execute(
+        select(*COLUMNS).where(
+            videos.c.id == video_id,
+            videos.c.status.in_(("waiting", "processing")),
+            videos.c.deleted_at.is_(None),
+        )
+    ).first()
+
+
+def take_late(tx: Connection, *, older: timedelta, limit: int) -> list[uuid.UUID]:
+    """Videos of which nothing was heard for so long; they are not taken again for as long."""
+    asked = func.coalesce(videos.c.checked_at, videos.c.updated_at)
+    late = (
+        videos.c.status.in_(("waiting", "processing")),
+        videos.c.deleted_at.is_(None),
+        asked < func.now() - older,
+    )
+    return _take(tx, late, asked, limit)
+
+
+def take_due_purges(tx: Connection, *, older: timedelta, limit: int) -> list[uuid.UUID]:
+    """Deleted videos whose time has come; they are not taken again for a while."""
+    due = (
+        videos.c.deleted_at.is_not(None),
+        videos.c.purged_at.is_(None),
+        videos.c.purge_at <= func.now(),
+        or_(videos.c.checked_at.is_(None), videos.c.checked_at < func.now() - older),
+    )
+    return _take(tx, due, videos.c.purge_at, limit)
+
+
+def _take(tx: Connection, conditions: tuple[Any, ...], order: Any, limit: int) -> list[uuid.UUID]:
+    taken = (
+        select(videos.c.id)
+        .where(*conditions)
+        .order_by(order)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("taken")
+    )
+    statement = update(videos).where(videos.c.id == taken.c.id).values(checked_at=func.now())
+    return list(tx.execute(statement.returning(videos.c.id)).scalars())
+
+
+def record(tx: Connection, kind: str, actor: str, detail: Mapping[str, Any]) -> None:
+    """A line in the audit log."""
+    tx.execute(insert(audit_log).values(kind=kind, actor=actor, detail=dict(detail)))

@@ -6,6 +6,7 @@ wrong becomes a problem document; nothing escapes to the framework, whose error 
 
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from lib.web.idempotency import IdempotentAnswers
 
 WEBHOOK_BODY_BYTES = 1 << 20
-_CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key"
+_CORS_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-None-Match"
 _CORS_EXPOSED = "Retry-After, ETag"
 _UNEXPECTED = {
     "type": "about:blank",
@@ -180,7 +181,7 @@ class _Function:
     @staticmethod
     def _has_head(methods: dict[str, tuple[Operation, Handler]]) -> bool:
         """HEAD runs the GET's handler, so it is for those without effect: get-playback's takes a stream."""
-        return "GET" in methods and methods["GET"][0].who is Who.ANYONE
+        return "GET" in methods and methods["GET"][0].who in (Who.ANYONE, Who.EITHER)
 
     def _authenticate(self, operation: Operation, request: flask.Request, call: Call) -> None:
         if operation.who is Who.ANYONE:
@@ -230,7 +231,14 @@ class _Function:
             content = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode()
         else:
             content = b""
-        response = flask.Response(content, answer.status)
+        status, tag = answer.status, None
+        if answer.tagged:
+            tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+            if tag in re.findall(r'"[^"]*"', request.headers.get("If-None-Match", "")):
+                status, content = 304, b""
+        response = flask.Response(content, status)
+        if tag is not None:
+            response.headers["ETag"] = tag
         if content:
             response.headers["Content-Type"] = "application/json"
         else:

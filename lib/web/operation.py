@@ -93,7 +93,8 @@ class Call:
 class Answer:
     """What a handler answers. `body` becomes JSON; `content` is sent as it is.
 
-    `private` answers carry credentials or signed URLs and are never stored on the way.
+    `private` answers carry credentials or signed URLs and are never stored on the way. `tagged` ones have an
+    ETag, and are not sent again to who has them.
     """
 
     status: int
@@ -101,6 +102,7 @@ class Answer:
     private: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
+    tagged: bool = False
 
 
 Handler = Callable[[Call], Answer]

@@ -3,7 +3,6 @@
 import base64
 import uuid
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,10 +10,14 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
-from lib.video.catalogue import Catalogue, _cursor, _position
+from lib.database.schema import videos
+from lib.video import search
+from lib.video.catalogue import Catalogue, _read, _written
+from lib.video.search import Wish
 from tests.api import Api, refused
 from tests.factories import Factory
 
@@ -95,8 +98,18 @@ def test_films_of_the_same_moment_are_all_listed(api: Api, make: Factory) -> Non
     video_id=st.uuids(),
 )
 def test_a_cursor_is_exact(created_at: datetime, video_id: uuid.UUID) -> None:
-    row: Any = SimpleNamespace(created_at=created_at, id=video_id)
-    assert _position(_cursor(row)) == (created_at, video_id)
+    place = (created_at, video_id)
+    assert _read(_written(place), (datetime, uuid.UUID)) == place
+
+
+@given(
+    season=st.integers(0, 10_000),
+    episode=st.integers(0, 100_000),
+    video_id=st.uuids(),
+)
+def test_so_is_one_of_a_series(season: int, episode: int, video_id: uuid.UUID) -> None:
+    place = (season, episode, video_id)
+    assert _read(_written(place), (int, int, uuid.UUID)) == place
 
 
 def test_without_a_limit_there_are_twenty(api: Api, make: Factory) -> None:
@@ -133,28 +146,195 @@ def test_a_cursor_is_good_for_every_question(api: Api, make: Factory) -> None:
 @pytest.mark.parametrize(
     ("title", "finds", "misses"),
     [
-        ("100% {}", "100% {}", "1%{}"),
-        ("a_b {}", "a_b {}", "a_c {}"),
-        ("back\\slash {}", "k\\slash {}", "k\\\\slash {}"),
-        ('it\'s "{}"', 'it\'s "{}"', "it''s \"{}\""),
-        ("Größe {}", "GRÖSSE {}".replace("SS", "ß"), "Grosse {}"),
-        ("Plain {}", "pLAIN {}", "plain  {}"),
+        ("The Long Walk {}", "walk {}", "talks {}"),
+        ("The Long Walk {}", "lon wal {}", "ong {}"),
+        ("The Long Walk {}", "{} walk long", "{} walker"),
+        ("100% {}", "100% {}", "1000 {}"),
+        ("back\\slash {}", "back\\slash {}", "backlash {}"),
+        ('it\'s "{}"', "it's {}", "its {}"),
+        ("Größe {}", "GRÖßE {}", "grosse {}"),
         ("';DROP TABLE videos;-- {}", "';DROP TABLE videos;-- {}", "' OR 1=1 -- {}"),
-        ("🎬 {}", "🎬 {}", "🎥 {}"),
+        ("Me & you | {}", "you & | ! ( {}:* <-> '", "them {}"),
+        ("film-club {}", "film-cl {}", "club-film {}"),
+        ("🎬 {}", "🎬 {}", "clap {}"),
     ],
 )
 def test_words_are_taken_as_they_are(api: Api, make: Factory, title: str, finds: str, misses: str) -> None:
+    """Each is the beginning of a word of the film's, in any order and case; nothing in them is an operator."""
     theirs = word()
     film = make.video(title=title.format(theirs))
     assert ids(listed(api, q=finds.format(theirs))) == [film]
-    assert listed(api, q=misses.format(theirs)) == []
+    # What is nearly so may still be found as nearly so, but not by the words.
+    with make.database.transaction() as tx:
+        assert search.page(tx, Wish(words=misses.format(theirs)), after=None, limit=9) == []
 
 
-def test_percent_and_underscore_alone_find_themselves_only(api: Api, make: Factory) -> None:
+def test_what_has_no_words_finds_nothing(api: Api, make: Factory) -> None:
+    make.video(title=word())
+    for words in ("%", "_", "🎥", "…", "' & |", "\\"):
+        assert listed(api, q=words) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "typed"),
+    [
+        ("The Wandering Kestrel", "wandring kestral"),
+        ("Lighthouse at Dusk", "lighthose"),
+        ("Marmalade", "marmelade"),
+    ],
+)
+def test_typing_mistakes_are_forgiven(api: Api, make: Factory, title: str, typed: str) -> None:
+    film = make.video(title=title)
+    response = api.get("list-videos", q=typed).json()
+    assert film in ids(response["videos"])
+    assert response["next_cursor"] is None
+    make.video(title=title, published=False)
+    assert all(video["title"] == title for video in listed(api, q=title))
+
+
+def test_what_is_exactly_so_comes_without_what_is_nearly_so(api: Api, make: Factory) -> None:
+    theirs = word()
+    film = make.video(title=theirs)
+    make.video(title=theirs[:-1] + "z")
+    assert ids(listed(api, q=theirs)) == [film]
+
+
+def test_filters(api: Api, make: Factory) -> None:
+    theirs, series = word(), word()
+    films = {level: make.video(title=theirs, level=level) for level in (0, 1, 2)}
+    for level, film in films.items():
+        assert ids(listed(api, q=theirs, level=level)) == [film]
+    assert ids(listed(api, q=theirs, free="true")) == [films[0]]
+    assert ids(listed(api, q=theirs, free="true", level=0)) == [films[0]]
+    episode = make.video(title=theirs, series=series, season=1, episode=1)
+    assert ids(listed(api, series=series, q=theirs)) == [episode]
+    assert episode in ids(listed(api, q=series)), "a series is found by its name, too"
+    assert listed(api, series=series.upper()) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"level": "-1"}, "level"),
+        ({"level": "1001"}, "level"),
+        ({"level": "x"}, "level"),
+        ({"free": "yes"}, "free"),
+        ({"free": "true", "level": "1"}, "free"),
+        ({"series": "x" * 201}, "series"),
+        ({"list": "all"}, "list"),
+    ],
+)
+def test_filters_that_are_none(api: Api, query: dict[str, str], field: str) -> None:
+    problem = refused(api.get("list-videos", **query), 422, "invalid_request")
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+def test_a_series_comes_in_its_own_order(api: Api, make: Factory) -> None:
+    series = word()
+    order = [(None, None), (0, 1), (1, 1), (1, 2), (1, 10), (2, 1), (2, None)]
+    wanted = sorted(order, key=lambda place: (place[0] or 0, place[1] or 0))
+    films = {place: make.video(series=series, season=place[0], episode=place[1]) for place in reversed(order)}
+    for limit in (1, 3, 100):
+        found = [film for page in pages(api, series=series, limit=limit) for film in ids(page)]
+        assert found == [films[place] for place in wanted]
+    cursor = api.get("list-videos", series=series, limit=1).json()["next_cursor"]
+    refused(api.get("list-videos", cursor=cursor), 400, "malformed_request")
+
+
+def test_a_film_is_there_from_when_until_when_its_admin_says(api: Api, make: Factory) -> None:
+    theirs, now = word(), datetime.now(UTC)
+    before, later = now - timedelta(minutes=1), now + timedelta(minutes=1)
+    shown = [
+        make.video(title=theirs, available_from=before),
+        make.video(title=theirs, available_until=later),
+        make.video(title=theirs, available_from=before, available_until=later),
+    ]
+    make.video(title=theirs, available_from=later)
+    make.video(title=theirs, available_until=before)
+    make.video(title=theirs, listed=False)
+    make.video(title=theirs, deleted_at=now, purge_at=later)
+    assert ids(listed(api, q=theirs)) == shown[::-1]
+
+
+# -- with a token -----------------------------------------------------------------------------------------
+
+
+def test_it_knows_how_far_one_got(api: Api, make: Factory) -> None:
+    theirs, viewer = word(), make.person()
+    begun, new = make.video(title=theirs, level=0, duration=100.0), make.video(title=theirs, level=0)
+    session_id = viewer.api.get("get-playback", video_id=str(begun)).json()["session_id"]
+    viewer.api.post("heartbeat", {"session_id": session_id, "position": 41.5, "stop": True})
+    fresh, known = listed(viewer.api, q=theirs)
+    assert (ids([known]), known["position"]) == ([begun], 41.5)
+    assert abs(datetime.fromisoformat(known["watched_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert (ids([fresh]), fresh["position"], fresh["watched_at"]) == ([new], None, None)
+    for client in (api, make.person().api):
+        assert [video["position"] for video in listed(client, q=theirs)] == [None, None]
+
+
+def test_what_was_begun(make: Factory) -> None:
+    viewer = make.person()
+    films = [make.video(level=0, duration=100.0) for _ in range(4)]
+    gone = make.video(level=0, duration=100.0)
+    for film, position in zip([*films, gone], (10, 99, 20, 30, 5), strict=True):
+        session_id = viewer.api.get("get-playback", video_id=str(film)).json()["session_id"]
+        viewer.api.post("heartbeat", {"session_id": session_id, "position": position, "stop": True})
+    with make.database.transaction() as tx:
+        tx.execute(update(videos).where(videos.c.id == gone).values(published=False))
+    history = [film for page in pages(viewer.api, list="history", limit=2) for film in ids(page)]
+    assert history == films[::-1]
+    unfinished = [film for page in pages(viewer.api, list="continue", limit=2) for film in ids(page)]
+    assert unfinished == [films[3], films[2], films[0]]
+    assert [video["position"] for video in listed(viewer.api, list="continue")] == [30, 20, 10]
+
+
+def test_another_screen_goes_on_where_this_one_stopped(make: Factory) -> None:
+    viewer, film = make.person(), make.video(level=0, duration=100.0)
+    session_id = viewer.api.get("get-playback", video_id=str(film)).json()["session_id"]
+    viewer.api.post("heartbeat", {"session_id": session_id, "position": 33, "stop": True})
+    other = make.login(viewer.email)
+    assert other.api.get("get-playback", video_id=str(film)).json()["position"] == 33
+    assert [video["position"] for video in listed(other.api, list="history")] == [33], (
+        "once, not once a screen"
+    )
+
+
+def test_lists_of_ones_own_take_a_token(api: Api, make: Factory) -> None:
+    refused(api.get("list-videos", list="history"), 401, "invalid_token")
+    viewer = make.person()
+    viewer.api.post("logout")
+    for query in ({}, {"list": "continue"}):
+        refused(viewer.api.get("list-videos", **query), 401, "invalid_token")
+    refused(make.client("nonsense").get("list-videos"), 401, "invalid_token")
+
+
+# -- what does not change need not be sent again ----------------------------------------------------------
+
+
+def test_who_has_the_page_is_not_sent_it_again(api: Api, make: Factory) -> None:
     theirs = word()
     make.video(title=theirs)
-    for wildcard in (f"{theirs[:10]}%", f"{theirs[:31]}_", f"%{theirs}", f"_{theirs[1:]}"):
-        assert listed(api, q=wildcard) == []
+    first = api.get("list-videos", q=theirs)
+    tag = first.headers["etag"]
+    for known in (tag, f'"other", {tag}', f"W/{tag}"):
+        again = api.http.get("/list-videos", params={"q": theirs}, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    make.video(title=theirs)
+    changed = api.http.get("/list-videos", params={"q": theirs}, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+
+
+def test_a_preview_is_for_anybody_and_ends_where_it_should(api: Api, make: Factory) -> None:
+    theirs = word()
+    make.video(title=theirs, preview_seconds=30)
+    make.video(title=theirs)
+    make.video(title=theirs, provider="cloudflare", preview_seconds=30)
+    cloudflare, without, mux = listed(api, q=theirs)
+    assert (without["preview_url"], cloudflare["preview_url"]) == (None, None)
+    token = parse_qs(urlsplit(mux["preview_url"]).query)["token"][0]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["aud"], claims["asset_end_time"]) == ("v", 30)
 
 
 def test_words_are_looked_for_in_the_description_too(api: Api, make: Factory) -> None:
@@ -207,7 +387,7 @@ def test_pictures_are_signed_to_the_hour(make: Factory, environment: dict[str, s
     catalogue = Catalogue(make.database, signers, clock)
     ends = []
     for clock.minutes in (0, 1, 59, 60):
-        (video,) = catalogue.page(words=theirs, cursor=None, limit=20)["videos"]
+        (video,) = catalogue.page(Wish(words=theirs), cursor=None, limit=20)["videos"]
         token = parse_qs(urlsplit(video["thumbnail_url"]).query)["token"][0]
         end = datetime.fromtimestamp(jwt.decode(token, options={"verify_signature": False})["exp"], UTC)
         assert timedelta(hours=6) <= end - clock.now() <= timedelta(hours=7)

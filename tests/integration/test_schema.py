@@ -42,7 +42,9 @@ def declared(stack: Stack, migrated: Engine) -> Iterator[Engine]:
     with migrated.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine = create_engine(make_url(stack.database_url).set(database=name))
-    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE EXTENSION pg_trgm"))
+        metadata.create_all(connection)
     yield engine
     engine.dispose()
 

@@ -48,6 +48,7 @@ NEEDS: dict[str, set[str]] = {
     "list-videos": DATABASE | TOKEN,
     "login": DATABASE | BODY | TOKEN | HASHING,
     "logout": DATABASE | BODY | TOKEN,
+    "manage-video": DATABASE | BODY | TOKEN,
     "mux-webhook": DATABASE,
     "process-task": DATABASE | BODY | TOKEN | MAIL | STRIPE,
     "reconcile": DATABASE | BODY | TOKEN | STRIPE,

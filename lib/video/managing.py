@@ -1,0 +1,255 @@
+"""manage-video: an admin looks at a film, publishes, changes and deletes it."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from sqlalchemy import Row
+
+from lib.database.engine import Database
+from lib.errors import FieldError, InvalidRequestError, VideoNotFoundError
+from lib.video import store
+from lib.video.mending import PURGE_VIDEO, enqueue
+from lib.video.ports import PlaybackSigner
+from lib.web.bodies import Body, Text
+from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
+from lib.web.ports import Clock, Tasks
+
+# How long a deletion can be taken back (`make ops ARGS="video restore …"`).
+PURGED_AFTER = timedelta(days=7)
+_PICTURE_LIFE = timedelta(hours=1)
+
+Title = Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """What is not named stays as it is: there is no default, whatever stands in its place here."""
+    for described in schema["properties"].values():
+        described.pop("default", None)
+
+
+class ChangeVideoBody(Body):
+    """What is not named stays; null takes away what may be without."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    title: Title = ""
+    description: Annotated[Text, StringConstraints(max_length=5000)] = ""
+    level: Annotated[int, Field(ge=0, le=1000)] = 0
+    published: bool = False
+    listed: bool = True
+    """Whether list-videos shows it; a trailer need not be."""
+    available_from: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    available_until: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    preview_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
+    """Anybody may watch the first so many seconds."""
+    trailer_id: str | None = None
+    """Another video."""
+    series: Title | None = None
+    season: Annotated[int, Field(ge=0, le=10000)] | None = None
+    episode: Annotated[int, Field(ge=0, le=100000)] | None = None
+    price_amount: Annotated[int, Field(ge=1, le=99_999_999)] | None = None
+    """What the film costs by itself, in the currency's smallest unit; null: it is not sold by itself."""
+    price_currency: Annotated[str, StringConstraints(pattern="^[a-z]{3}$")] | None = None
+    rental_hours: Annotated[int, Field(ge=1, le=8760)] | None = None
+    """How long it may be watched once it was begun; null: it is bought for good."""
+
+
+_VIDEO_ID = Query("video_id", "The video", required=True)
+GET_VIDEO = Operation(
+    function="manage-video",
+    method="GET",
+    tag="Video",
+    summary="All about a video (admin)",
+    who=Who.ADMIN,
+    query=(_VIDEO_ID,),
+    answers={200: "lib.video.answers:VideoAnswer"},
+    refusals=(VideoNotFoundError,),
+)
+CHANGE_VIDEO = Operation(
+    function="manage-video",
+    method="PATCH",
+    tag="Video",
+    summary="Change, publish or withdraw a video (admin)",
+    who=Who.ADMIN,
+    query=(_VIDEO_ID,),
+    body=ChangeVideoBody,
+    answers={200: "lib.video.answers:VideoAnswer"},
+    refusals=(VideoNotFoundError,),
+)
+DELETE_VIDEO = Operation(
+    function="manage-video",
+    method="DELETE",
+    tag="Video",
+    summary="Delete a video (admin)",
+    description="From now on nobody gets to watch it. It is removed from its provider after seven days, until when an "
+    "operator can bring it back; at once with `purge=now`, or where it was never ready.",
+    who=Who.ADMIN,
+    query=(_VIDEO_ID, Query("purge", "`now`: remove it from its provider at once, for good")),
+    answers={204: None},
+    refusals=(VideoNotFoundError,),
+)
+
+
+class Management:
+    """Looks at, changes and deletes videos.
+
+    Args:
+        signers: provider -> signer, for the picture.
+    """
+
+    def __init__(
+        self, database: Database, tasks: Tasks, signers: Mapping[str, PlaybackSigner], clock: Clock
+    ) -> None:
+        self._database = database
+        self._tasks = tasks
+        self._signers = signers
+        self._clock = clock
+
+    def look(self, video_id: uuid.UUID | None) -> dict[str, Any]:
+        """Raises VideoNotFoundError."""
+        with self._database.transaction() as tx:
+            return self._shown(_found(store.find(tx, video_id)))
+
+    def change(self, video_id: uuid.UUID | None, body: ChangeVideoBody, *, actor: str) -> dict[str, Any]:
+        """Changes what the body names.
+
+        Raises:
+            VideoNotFoundError: there is none.
+            InvalidRequestError: it would not fit with what stays.
+        """
+        changes = {name: getattr(body, name) for name in body.model_fields_set}
+        if "trailer_id" in changes and changes["trailer_id"] is not None:
+            changes["trailer_id"] = as_uuid(changes["trailer_id"]) or uuid.UUID(int=0)
+        with self._database.transaction() as tx:
+            row = _found(store.find(tx, video_id, lock=True))
+            _check({**row._mapping, **changes}, set(changes))  # noqa: SLF001 - so SQLAlchemy names what is public
+            trailer = changes.get("trailer_id")
+            if trailer is not None and (trailer == row.id or store.find(tx, trailer) is None):
+                raise _wrong(("trailer_id", "unknown_video", "There is no such other video"))
+            if changes:
+                row = store.change(tx, row.id, changes)
+                store.record(tx, "video_changed", actor, {"video_id": str(row.id), "fields": sorted(changes)})
+        return self._shown(row)
+
+    def delete(self, video_id: uuid.UUID | None, *, purge_now: bool, actor: str) -> None:
+        """Deletes a video; asked again, at most sooner. Raises VideoNotFoundError."""
+        with self._database.transaction() as tx:
+            row = _found(store.to_delete(tx, video_id))
+            at_once = purge_now or row.status != "ready"
+            if row.deleted_at is None or at_once:
+                delay = timedelta() if at_once else PURGED_AFTER
+                store.delete(tx, row.id, delay=delay)
+                store.record(
+                    tx,
+                    "video_deleted",
+                    actor,
+                    {"video_id": str(row.id), "purge": "now" if at_once else "later"},
+                )
+        if at_once:
+            enqueue(self._tasks, PURGE_VIDEO, row.id)
+
+    def _shown(self, row: Row[Any]) -> dict[str, Any]:
+        """The video as admins see it."""
+        thumbnail = None
+        if row.playback_id is not None and row.provider in self._signers:
+            expires_at = self._clock.now() + _PICTURE_LIFE
+            thumbnail = self._signers[row.provider].thumbnail_url(row.playback_id, expires_at=expires_at)
+        plain = [
+            "title",
+            "description",
+            "status",
+            "provider",
+            "level",
+            "published",
+            "listed",
+            "preview_seconds",
+            "series",
+            "season",
+            "episode",
+            "price_amount",
+            "price_currency",
+            "rental_hours",
+            "duration",
+            "error",
+        ]
+        times = ("available_from", "available_until", "created_at", "updated_at")
+        video: dict[str, Any] = {"id": str(row.id)}
+        video |= {name: getattr(row, name) for name in plain}
+        video |= {name: rfc3339(getattr(row, name)) for name in times}
+        video |= {name: list(getattr(row, name)) for name in ("captions", "audio_languages")}
+        return video | {
+            "trailer_id": None if row.trailer_id is None else str(row.trailer_id),
+            "thumbnail_url": thumbnail,
+        }
+
+
+def _check(video: Mapping[str, Any], changed: set[str]) -> None:
+    """What a video would be, as a whole: refused here, where the field can be named.
+
+    Raises:
+        InvalidRequestError: naming the fields at fault.
+    """
+    errors = []
+    begin: datetime | None = video["available_from"]
+    end: datetime | None = video["available_until"]
+    if begin and end and end <= begin:
+        field = "available_until" if "available_until" in changed else "available_from"
+        errors.append((field, "out_of_range", "available_until should be after available_from"))
+    if video["series"] is None:
+        errors += [
+            (name, "without_series", "needs a series")
+            for name in ("season", "episode")
+            if video[name] is not None
+        ]
+    if (video["price_amount"] is None) != (video["price_currency"] is None):
+        missing = "price_amount" if video["price_amount"] is None else "price_currency"
+        errors.append((missing, "required", "A price has an amount and a currency"))
+    if video["rental_hours"] is not None and video["price_amount"] is None:
+        errors.append(("rental_hours", "without_price", "needs a price"))
+    if errors:
+        raise _wrong(*errors)
+
+
+def _wrong(*errors: tuple[str, str, str]) -> InvalidRequestError:
+    return InvalidRequestError(errors=[FieldError(*error) for error in errors])
+
+
+def _found(row: Row[Any] | None) -> Row[Any]:
+    if row is None:
+        raise VideoNotFoundError
+    return row
+
+
+def _asked(call: Call) -> uuid.UUID | None:
+    """The video asked for: None for an id that is none.
+
+    Raises:
+        InvalidRequestError: none was asked for.
+    """
+    asked = call.query.get("video_id", "")
+    if not asked:
+        raise _wrong(("video_id", "required", "Field required"))
+    video_id = as_uuid(asked)
+    if video_id is not None:
+        call.notes["video_id"] = str(video_id)
+    return video_id
+
+
+def get_video(management: Management, call: Call) -> Answer:
+    return Answer(200, {"video": management.look(_asked(call))}, private=True)
+
+
+def change_video(management: Management, call: Call) -> Answer:
+    video = management.change(_asked(call), call.body, actor=f"user:{call.user().user_id}")
+    return Answer(200, {"video": video}, private=True)
+
+
+def delete_video(management: Management, call: Call) -> Answer:
+    purge = call.query.get("purge")
+    if purge not in (None, "now"):
+        raise _wrong(("purge", "unknown_value", "should be now, or left out"))
+    management.delete(_asked(call), purge_now=purge == "now", actor=f"user:{call.user().user_id}")
+    return Answer(204)

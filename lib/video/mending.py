@@ -1,0 +1,120 @@
+"""What is done for videos without a client: asking about those nothing was heard of, removing deleted ones.
+
+reconcile finds them and makes tasks; process-task, which holds the providers' keys, does the work. Every step bears
+repeating, and none is taken by what a task says: only by what the row says when it runs.
+"""
+
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from lib.database.engine import Database
+from lib.errors import UnavailableError
+from lib.video import store
+from lib.video.mux_objects import NOT_UPLOADED
+from lib.video.ports import Progress, Videos
+from lib.web import log
+from lib.web.operation import as_uuid
+from lib.web.ports import Clock, Task, Tasks
+
+CHECK_VIDEO = "check-video"
+PURGE_VIDEO = "purge-video"
+# Providers tell within seconds, films are made in minutes.
+LATE_AFTER = timedelta(minutes=10)
+# A task that was not done in this time is taken to be lost.
+LEFT_AFTER = timedelta(minutes=5)
+AT_ONCE = 20
+# A task asks its provider twice at most, and Mux answers five times a second.
+SECONDS_BETWEEN = 0.5
+# An upload's place lives for six hours; a provider that has no file by then will get none.
+UPLOAD_PATIENCE = timedelta(hours=7)
+
+
+class VideoTasks:
+    """The work itself: process-task's kinds for videos."""
+
+    def __init__(self, database: Database, providers: Mapping[str, Videos], clock: Clock) -> None:
+        self._database = database
+        self._providers = providers
+        self._clock = clock
+
+    def check(self, body: Mapping[str, Any]) -> None:
+        """Ask the provider how far a video has come, where its webhook has not told.
+
+        Raises:
+            UnavailableError: it is out of reach.
+        """
+        video_id = as_uuid(body.get("video_id", ""))
+        with self._database.transaction() as tx:
+            video = store.unfinished(tx, video_id)
+        if video is None or video_id is None:
+            return
+        provider = self._provider(video.provider)
+        progress = provider.progress(upload_id=video.upload_id, asset_id=video.asset_id)
+        if progress.status == "waiting" and self._clock.now() - video.created_at > UPLOAD_PATIENCE:
+            progress = Progress("errored", error=NOT_UPLOADED)
+        with self._database.transaction() as tx:
+            store.advance(tx, video_id, provider=video.provider, progress=progress)
+
+    def purge(self, body: Mapping[str, Any]) -> None:
+        """Remove a deleted video from its provider.
+
+        Raises:
+            UnavailableError: it is out of reach.
+        """
+        video_id = as_uuid(body.get("video_id", ""))
+        with self._database.transaction() as tx:
+            video = store.to_purge(tx, video_id)
+        if video is None or video_id is None:
+            return
+        self._provider(video.provider).delete(upload_id=video.upload_id, asset_id=video.asset_id)
+        with self._database.transaction() as tx:
+            store.purged(tx, video_id)
+
+    def _provider(self, name: str) -> Videos:
+        provider = self._providers.get(name)
+        if provider is None:
+            # Set up again one day, perhaps: until then the row waits.
+            raise UnavailableError(f"{name} is not set up here")
+        return provider
+
+
+class LeftVideos:
+    """Finds what was left, and makes tasks of it: reconcile's work for video.
+
+    Args:
+        pause: seconds between two tasks, so that together they ask no provider faster than it answers.
+    """
+
+    def __init__(self, database: Database, tasks: Tasks, pause: float = SECONDS_BETWEEN) -> None:
+        self._database = database
+        self._tasks = tasks
+        self._pause = pause
+
+    def reconcile(self) -> dict[str, int]:
+        """How many were found, and how many tasks the queue took."""
+        with self._database.transaction() as tx:
+            purges = store.take_due_purges(tx, older=LEFT_AFTER, limit=AT_ONCE)
+            late = store.take_late(tx, older=LATE_AFTER, limit=AT_ONCE - len(purges))
+        found = [(PURGE_VIDEO, each) for each in purges] + [(CHECK_VIDEO, each) for each in late]
+        taken = 0
+        for kind, video_id in found:
+            if taken:
+                time.sleep(self._pause)
+            if not enqueue(self._tasks, kind, video_id):
+                # The queue is out of reach: the others would only wait for it in turn.
+                break
+            taken += 1
+        return {"videos_late": len(late), "purges_due": len(purges), "tasks_enqueued": taken}
+
+
+def enqueue(tasks: Tasks, kind: str, video_id: uuid.UUID) -> bool:
+    """A task about a video; False where the queue was out of reach, which is logged: reconcile finds the row."""
+    try:
+        tasks.enqueue(Task(uuid.uuid4().hex, kind, {"video_id": str(video_id)}))
+    except UnavailableError as error:
+        log.line("ERROR", "video left for reconcile", {"video_id": str(video_id), "error": log.places(error)})
+        return False
+    return True

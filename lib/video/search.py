@@ -1,0 +1,126 @@
+"""How films are found: pages of the catalogue, in SQL.
+
+Every page is read through an index of what is shown (lib/database/schema.py), so its cost does not grow with
+the catalogue: newest first, of one level, of one series, by words. tests/integration/test_search_plans.py looks at
+the plans.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, func, literal, or_, select, text, tuple_
+
+from lib.database.schema import SHOWN, playback_sessions, videos
+from lib.video.store import COLUMNS
+
+# Of a word and the part of a title that is most like it; a letter too few, too many or another still passes.
+_ALIKE = "0.4"
+# Who got this far has seen it.
+_SEEN = 0.95
+
+_AVAILABLE = and_(
+    text(SHOWN),
+    or_(videos.c.available_from.is_(None), videos.c.available_from <= func.now()),
+    or_(videos.c.available_until.is_(None), videos.c.available_until > func.now()),
+)
+# Each word that is asked for begins a word of the film's. Words are what they are in the film's own index; ours
+# are put together by hand, because to_tsquery would read operators into them.
+_WORDS = text(
+    """(
+    SELECT string_agg('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || ''':*', ' & ')::tsquery
+      FROM unnest(to_tsvector('simple', :words)))"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is looked for. `series` has an order of its own, everything else is newest first."""
+
+    words: str | None = None
+    level: int | None = None
+    series: str | None = None
+
+
+def page(tx: Connection, wish: Wish, *, after: tuple[Any, ...] | None, limit: int) -> list[Row[Any]]:
+    """Films that viewers can see now, from where the last page ended (`place`)."""
+    query = select(*COLUMNS).where(_AVAILABLE)
+    if wish.words is not None:
+        query = query.where(videos.c.search.op("@@")(_WORDS.bindparams(words=wish.words)))
+    if wish.level is not None:
+        query = query.where(videos.c.level == wish.level)
+    if wish.series is not None:
+        query = query.where(videos.c.series == wish.series)
+        order: tuple[Any, ...] = (
+            func.coalesce(videos.c.season, 0),
+            func.coalesce(videos.c.episode, 0),
+            videos.c.id,
+        )
+        if after is not None:
+            query = query.where(tuple_(*order) > tuple_(*map(literal, after)))
+    else:
+        order = (videos.c.created_at.desc(), videos.c.id.desc())
+        if after is not None:
+            query = query.where(tuple_(videos.c.created_at, videos.c.id) < tuple_(*map(literal, after)))
+    return list(tx.execute(query.order_by(*order).limit(limit)))
+
+
+def place(row: Row[Any], wish: Wish) -> tuple[int, int, uuid.UUID] | tuple[datetime, uuid.UUID]:
+    """Where a page that ends with this film ends."""
+    if wish.series is not None:
+        return row.season or 0, row.episode or 0, row.id
+    return row.created_at, row.id
+
+
+def alike(tx: Connection, wish: Wish, *, limit: int) -> list[Row[Any]]:
+    """Films whose titles are nearly what was asked for, the likest first: for words that were mistyped."""
+    tx.execute(select(func.set_config("pg_trgm.word_similarity_threshold", _ALIKE, True)))
+    likeness = func.word_similarity(wish.words, videos.c.title)
+    # Two for one: the driver takes a single one for the mark of a parameter.
+    query = select(*COLUMNS).where(_AVAILABLE, literal(wish.words).op("<%%")(videos.c.title))
+    if wish.level is not None:
+        query = query.where(videos.c.level == wish.level)
+    if wish.series is not None:
+        query = query.where(videos.c.series == wish.series)
+    query = query.order_by(likeness.desc(), videos.c.created_at.desc(), videos.c.id.desc())
+    return list(tx.execute(query.limit(limit)))
+
+
+def _last_seen(user_id: uuid.UUID) -> Any:
+    """How far somebody got in each film, on whichever of their screens it was last heard of."""
+    watched_at = func.least(playback_sessions.c.expires_at, func.now()).label("watched_at")
+    return (
+        select(playback_sessions.c.video_id, playback_sessions.c.position, watched_at)
+        .where(playback_sessions.c.user_id == user_id)
+        .distinct(playback_sessions.c.video_id)
+        .order_by(playback_sessions.c.video_id, playback_sessions.c.expires_at.desc())
+    )
+
+
+def progress(tx: Connection, user_id: uuid.UUID, video_ids: list[uuid.UUID]) -> dict[uuid.UUID, Row[Any]]:
+    """Film -> how far somebody got in it, and when; of those they have begun."""
+    seen = _last_seen(user_id).where(playback_sessions.c.video_id.in_(video_ids))
+    return {row.video_id: row for row in tx.execute(seen)}
+
+
+def watched(
+    tx: Connection,
+    user_id: uuid.UUID,
+    *,
+    unfinished: bool,
+    after: tuple[datetime, uuid.UUID] | None,
+    limit: int,
+) -> list[Row[Any]]:
+    """Films that somebody has begun and could see now, last watched first; each with how far they got."""
+    seen = _last_seen(user_id).subquery()
+    query: Select[Any] = (
+        select(*COLUMNS, seen.c.position, seen.c.watched_at)
+        .join(seen, seen.c.video_id == videos.c.id)
+        .where(_AVAILABLE)
+    )
+    if unfinished:
+        query = query.where(seen.c.position > 0, seen.c.position < videos.c.duration * _SEEN)
+    if after is not None:
+        query = query.where(tuple_(seen.c.watched_at, videos.c.id) < tuple_(*map(literal, after)))
+    return list(tx.execute(query.order_by(seen.c.watched_at.desc(), videos.c.id.desc()).limit(limit)))

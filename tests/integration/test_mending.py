@@ -1,0 +1,245 @@
+"""Videos nothing was heard of, and deleted ones: found, asked about, removed, again and again without harm."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Row, insert, select, update
+
+from lib.database.engine import Database
+from lib.database.schema import videos
+from lib.errors import UnavailableError
+from lib.video import store
+from lib.video.mending import AT_ONCE, CHECK_VIDEO, PURGE_VIDEO, LeftVideos, VideoTasks
+from lib.video.ports import Progress
+from lib.web.ports import SystemClock
+from tests.fakes.tasks import FakeTasks
+from tests.fakes.videos import FakeVideos
+
+
+class House:
+    """A database of its own, a provider and a queue."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.provider = FakeVideos()
+        self.tasks = FakeTasks()
+        self.work = VideoTasks(database, {"mux": self.provider}, SystemClock())
+        self.left = LeftVideos(database, self.tasks, pause=0)
+
+    def film(self, *, minutes: float = 11, **values: Any) -> uuid.UUID:
+        """A film that was announced, and of which nothing was heard for so many minutes."""
+        video_id, since = uuid.uuid4(), datetime.now(UTC) - timedelta(minutes=minutes)
+        upload = self.provider.create_upload(video_id=video_id, title="A film", size=None)
+        row = {
+            "title": "A film",
+            "level": 1,
+            "published": True,
+            "provider": "mux",
+            "upload_id": upload.id,
+            "created_at": since,
+            "updated_at": since,
+        }
+        with self.database.transaction() as tx:
+            tx.execute(insert(videos).values(id=video_id, **row | values))
+        return video_id
+
+    def row(self, video_id: uuid.UUID) -> Row[Any]:
+        with self.database.transaction() as tx:
+            return tx.execute(select(videos).where(videos.c.id == video_id)).one()
+
+    def change(self, video_id: uuid.UUID, **values: Any) -> None:
+        with self.database.transaction() as tx:
+            tx.execute(update(videos).where(videos.c.id == video_id).values(**values))
+
+    def upload_of(self, video_id: uuid.UUID) -> str:
+        return str(self.row(video_id).upload_id)
+
+    def check(self, video_id: uuid.UUID) -> None:
+        self.work.check({"video_id": str(video_id)})
+
+    def purge(self, video_id: uuid.UUID) -> None:
+        self.work.purge({"video_id": str(video_id)})
+
+    def told(self, video_id: uuid.UUID, progress: Progress) -> bool:
+        """As by a webhook."""
+        with self.database.transaction() as tx:
+            return store.advance(tx, video_id, provider="mux", progress=progress)
+
+    def deleted(self, **values: Any) -> uuid.UUID:
+        now = datetime.now(UTC)
+        return self.film(**{"deleted_at": now, "purge_at": now} | values)
+
+
+@pytest.fixture
+def house(database_apart: Database) -> Iterator[House]:
+    return House(database_apart)
+
+
+# -- webhooks that were lost ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("film", "status"), [(True, "ready"), (False, "errored")])
+def test_a_lost_webhook_is_mended(house: House, film: bool, status: str) -> None:
+    video_id = house.film()
+    house.provider.send(house.upload_of(video_id), film=film)
+    assert house.left.reconcile() == {"videos_late": 1, "purges_due": 0, "tasks_enqueued": 1}
+    (task,) = house.tasks.queued
+    assert (task.kind, task.body) == (CHECK_VIDEO, {"video_id": str(video_id)})
+    for _ in range(2):
+        house.work.check(dict(task.body))
+    found = house.row(video_id)
+    assert found.status == status
+    if film:
+        assert (found.asset_id, found.playback_id, found.duration) == (
+            f"asset-of-{found.upload_id}",
+            f"playback-of-{found.upload_id}",
+            2.0,
+        )
+    else:
+        assert found.error == "Not a film"
+    assert house.left.reconcile()["videos_late"] == 0
+
+
+def test_what_is_on_its_way_is_left_alone(house: House) -> None:
+    house.film(minutes=9)
+    now = datetime.now(UTC)
+    ready = {"status": "ready", "asset_id": "a", "playback_id": "p", "duration": 1.0}
+    house.change(house.film(), **ready)
+    house.film(status="errored")
+    house.film(status="removed", deleted_at=now, purge_at=now, purged_at=now)
+    assert house.left.reconcile() == {"videos_late": 0, "purges_due": 0, "tasks_enqueued": 0}
+
+
+def test_what_was_asked_about_is_not_asked_about_at_once_again(house: House) -> None:
+    video_id = house.film()
+    assert house.left.reconcile()["videos_late"] == 1
+    assert house.left.reconcile()["videos_late"] == 0
+    house.change(video_id, checked_at=datetime.now(UTC) - timedelta(minutes=11))
+    assert house.left.reconcile()["videos_late"] == 1
+
+
+def test_a_few_at_a_time_the_longest_waiting_first(house: House) -> None:
+    films = [house.film(minutes=1000 - number) for number in range(AT_ONCE + 3)]
+    house.left.reconcile()
+    house.left.reconcile()
+    asked = [uuid.UUID(task.body["video_id"]) for task in house.tasks.queued]
+    assert set(asked[:AT_ONCE]) == set(films[:AT_ONCE])
+    assert set(asked[AT_ONCE:]) == set(films[AT_ONCE:])
+
+
+def test_a_queue_out_of_reach_loses_nothing(house: House) -> None:
+    films = [house.film() for _ in range(3)]
+    house.tasks.down = True
+    assert house.left.reconcile()["tasks_enqueued"] == 0
+    house.tasks.down = False
+    for film in films:
+        house.change(film, checked_at=datetime.now(UTC) - timedelta(minutes=11))
+    assert house.left.reconcile()["tasks_enqueued"] == 3
+
+
+def test_a_provider_out_of_reach_loses_nothing(house: House) -> None:
+    video_id, deleted = house.film(), house.deleted()
+    house.provider.down = True
+    for work, film in ((house.check, video_id), (house.purge, deleted)):
+        with pytest.raises(UnavailableError):
+            work(film)
+    assert (house.row(video_id).status, house.row(deleted).purged_at) == ("waiting", None)
+
+
+def test_a_provider_that_is_not_set_up_any_more(house: House) -> None:
+    video_id = house.film()
+    with pytest.raises(UnavailableError):
+        VideoTasks(house.database, {}, SystemClock()).check({"video_id": str(video_id)})
+    assert house.row(video_id).status == "waiting"
+
+
+def test_a_file_that_never_came_is_given_up_after_its_time(house: House) -> None:
+    soon, late = house.film(minutes=6.9 * 60), house.film(minutes=7.1 * 60)
+    for film in (soon, late):
+        house.check(film)
+    assert house.row(soon).status == "waiting"
+    found = house.row(late)
+    assert (found.status, found.error) == ("errored", "The upload was not finished")
+
+
+def test_an_answer_that_is_older_than_the_row_takes_nothing_back(house: House) -> None:
+    video_id = house.film()
+    upload_id = house.upload_of(video_id)
+    assert house.told(video_id, Progress("ready", "a", "p", 9.0))
+    house.provider.uploads[upload_id] = Progress("processing", "a")
+    house.check(video_id)
+    assert house.row(video_id).status == "ready"
+    assert ("progress", upload_id) not in house.provider.calls, "nobody needs to be asked"
+
+
+@pytest.mark.parametrize("body", [{}, {"video_id": "x"}, {"video_id": str(uuid.uuid4())}])
+def test_tasks_about_nothing(house: House, body: dict[str, str]) -> None:
+    house.work.check(body)
+    house.work.purge(body)
+    assert house.provider.calls == []
+
+
+# -- deleted ----------------------------------------------------------------------------------------------
+
+
+def test_a_deleted_video_is_removed_from_its_provider_once_its_time_has_come(house: House) -> None:
+    now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(days=7)
+    waiting, due = house.film(deleted_at=now, purge_at=later), house.deleted()
+    assert house.left.reconcile()["purges_due"] == 1
+    (task,) = house.tasks.queued
+    assert (task.kind, task.body) == (PURGE_VIDEO, {"video_id": str(due)})
+    for film in (waiting, due, due):
+        house.purge(film)
+    assert house.provider.calls.count(("delete", house.upload_of(due))) == 1
+    assert ("delete", house.upload_of(waiting)) not in house.provider.calls
+    found = house.row(due)
+    assert found.status == "removed"
+    assert found.purged_at is not None
+    assert house.left.reconcile()["purges_due"] == 0
+
+
+def test_a_crash_between_provider_and_row_only_repeats(house: House) -> None:
+    due = house.deleted()
+    house.purge(due)
+    house.change(due, status="processing", purged_at=None)
+    house.purge(due)
+    assert house.row(due).status == "removed"
+    assert house.provider.calls.count(("delete", house.upload_of(due))) == 2
+
+
+def test_what_appears_after_its_video_was_purged_is_purged_too(house: House) -> None:
+    """The file was on its way when the place for it was closed."""
+    due = house.deleted()
+    house.purge(due)
+    assert not house.told(due, Progress("processing", "late-asset"))
+    found = house.row(due)
+    assert (found.status, found.asset_id, found.purged_at) == ("removed", "late-asset", None)
+    assert house.left.reconcile()["purges_due"] == 1
+    house.purge(due)
+    assert house.row(due).purged_at is not None
+    assert not house.told(due, Progress("removed", "late-asset"))
+    assert house.left.reconcile()["purges_due"] == 0
+
+
+def test_a_deleted_video_that_becomes_ready_stays_deleted(house: House) -> None:
+    now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(days=7)
+    film = house.film(deleted_at=now, purge_at=later)
+    assert house.told(film, Progress("ready", "a", "p", 9.0))
+    found = house.row(film)
+    assert (found.status, found.deleted_at, found.asset_id) == ("ready", now, "a")
+
+
+def test_a_deletion_can_be_taken_back_until_it_is_done(house: House) -> None:
+    now, later = datetime.now(UTC), datetime.now(UTC) + timedelta(days=7)
+    film, due = house.film(deleted_at=now, purge_at=later), house.deleted()
+    with house.database.transaction() as tx:
+        assert store.restore(tx, film)
+        assert not store.restore(tx, film), "it is not deleted any more"
+        assert not store.restore(tx, due), "its removal may be under way"
+        assert not store.restore(tx, uuid.uuid4())
+    assert house.row(film).deleted_at is None
+    house.purge(film)
+    assert house.provider.calls.count(("delete", house.upload_of(film))) == 0
