@@ -23,8 +23,6 @@ from lib.accounts import account, keys, link_endpoints
 from lib.accounts import endpoints as accounts
 from lib.billing import endpoints as billing
 from lib.billing import events, plans, redeeming
-from lib.video import catalogue, cloudflare_events, heartbeats, mux_events, playback, uploads
-from lib.billing import events, plans
 from lib.video import catalogue, cloudflare_events, heartbeats, managing, mux_events, playback, uploads
 from lib.web import tasks
 from lib.web.answers import Problem

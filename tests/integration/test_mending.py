@@ -1,7 +1,6 @@
 """Videos nothing was heard of, and deleted ones: found, asked about, removed, again and again without harm."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,7 +73,7 @@ class House:
 
 
 @pytest.fixture
-def house(database_apart: Database) -> Iterator[House]:
+def house(database_apart: Database) -> House:
     return House(database_apart)
 
 

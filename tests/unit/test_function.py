@@ -250,7 +250,7 @@ def test_cors_for_the_app() -> None:
     assert asked.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
     assert asked.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"
     allowed = asked.headers["Access-Control-Allow-Headers"]
-    assert allowed == "Authorization, Content-Type, Idempotency-Key"
+    assert allowed == "Authorization, Content-Type, Idempotency-Key, If-None-Match"
     answered = client("GET", headers=origin)
     assert answered.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
     assert answered.headers["Access-Control-Expose-Headers"] == "Retry-After, ETag"
