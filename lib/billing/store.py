@@ -158,7 +158,15 @@ def claim_trial_card(tx: Connection, card: str, subscription_id: str) -> str:
 
 
 def find_video(tx: Connection, video_id: uuid.UUID) -> Row[Any] | None:
-    return tx.execute(select(videos).where(videos.c.id == video_id)).first()
+    """A film that is there now: neither deleted nor outside the time its admin gave it."""
+    return tx.execute(
+        select(videos).where(
+            videos.c.id == video_id,
+            videos.c.deleted_at.is_(None),
+            or_(videos.c.available_from.is_(None), videos.c.available_from <= func.now()),
+            or_(videos.c.available_until.is_(None), videos.c.available_until > func.now()),
+        )
+    ).first()
 
 
 def close_checkout(tx: Connection, session_id: str, state: str) -> None:

@@ -174,6 +174,23 @@ def test_a_change_is_in_the_audit_log(make: Factory, admin: Person) -> None:
     assert lines[1].detail["purge"] == "later"
 
 
+def test_a_film_is_sold_while_it_is_there(make: Factory, admin: Person) -> None:
+    film = make.video()
+    price = {"price_amount": 399, "price_currency": "usd", "rental_hours": 48}
+    assert change(admin, film, **price).status_code == 200
+    wish = {"video_id": str(film)}
+    assert make.person().api.post("create-checkout", wish).status_code == 201
+    for changes, back in (
+        ({"available_from": TOMORROW.isoformat()}, {"available_from": None}),
+        ({"published": False}, {"published": True}),
+    ):
+        change(admin, film, **changes)
+        refused(make.person().api.post("create-checkout", wish), 404, "video_not_found")
+        change(admin, film, **back)
+    manage(admin, "DELETE", film)
+    refused(make.person().api.post("create-checkout", wish), 404, "video_not_found")
+
+
 # -- deleting ---------------------------------------------------------------------------------------------
 
 
