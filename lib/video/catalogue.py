@@ -81,7 +81,9 @@ class Catalogue:
         next_cursor = _written(search.place(rows[-1], wish)) if more else None
         return self._answer([(row, seen.get(row.id)) for row in rows], next_cursor)
 
-    def watched(self, user_id: uuid.UUID, *, unfinished: bool, cursor: str | None, limit: int) -> dict[str, Any]:
+    def watched(
+        self, user_id: uuid.UUID, *, unfinished: bool, cursor: str | None, limit: int
+    ) -> dict[str, Any]:
         """What somebody has begun, last watched first.
 
         Raises:
@@ -206,5 +208,7 @@ def list_videos(catalogue: Catalogue, call: Call) -> Answer:
             level=0 if query.get("free") else None if level is None else int(level),
             series=query.get("series") or None,
         )
-        page = catalogue.page(wish, cursor=cursor, limit=int(asked), user_id=caller.user_id if caller else None)
+        page = catalogue.page(
+            wish, cursor=cursor, limit=int(asked), user_id=caller.user_id if caller else None
+        )
     return Answer(200, page, private=True, tagged=True)
