@@ -22,6 +22,7 @@ from lib.accounts.outbox import (
     EMAIL_CHANGED,
     RESET,
     VERIFICATION,
+    seen_from,
 )
 from lib.accounts.ports import (
     Letter,
@@ -108,7 +109,11 @@ class Mailing:
                 mail_store.settle_mail(tx, mail_id, "sent")
 
     def _letter(self, tx: Connection, row: Row[Any], addressed: _Addressed) -> tuple[Letter, bytes | None]:
-        facts = dict(row.facts) | {"at": row.created_at.astimezone(UTC).strftime("%-d %B %Y at %H:%M UTC")}
+        facts = (
+            seen_from("")
+            | row.facts
+            | {"at": row.created_at.astimezone(UTC).strftime("%-d %B %Y at %H:%M UTC")}
+        )
         made = _LINKS.get(addressed.kind)
         if made is None:
             return Letter(row.id, addressed.to, self._templates.write(addressed.kind, facts, None)), None

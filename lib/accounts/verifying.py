@@ -4,12 +4,12 @@ import uuid
 from typing import Any
 
 from sqlalchemy import Connection, Row, func
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from lib.accounts import mail_store, store
 from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import EMAIL_CHANGED, VERIFICATION, Outbox
-from lib.database.engine import Database
+from lib.database.engine import Database, is_duplicate
 from lib.errors import InvalidLinkError
 
 
@@ -45,9 +45,11 @@ class Verification:
             raise InvalidLinkError
         try:
             store.change_user(tx, user.id, {"email": link.email, "email_verified_at": func.now()})
-        except IntegrityError:
-            # The transaction ends with this: the link stays, and is as useless as before.
-            raise InvalidLinkError from None
+        except DBAPIError as error:
+            if is_duplicate(error):
+                # The transaction ends with this: the link stays, and is as useless as before.
+                raise InvalidLinkError from None
+            raise
         mail_store.end_links(tx, link.user_id)
         store.record(tx, "email_changed", link.user_id, {}, address=address)
         return self._outbox.put(tx, EMAIL_CHANGED, user_id=link.user_id, email=user.email)

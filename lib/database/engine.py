@@ -167,6 +167,11 @@ def _reachable() -> Iterator[None]:
         raise
 
 
+def is_duplicate(error: DBAPIError) -> bool:
+    """Whether a unique constraint refused it; to the driver all of the server's errors are one class."""
+    return _sqlstate(error.orig) == "23505"
+
+
 def _sqlstate(error: BaseException | None) -> str | None:
     """pg8000 puts what the server said into a dict; `C` is the SQLSTATE."""
     said = error.args[0] if error and error.args else None
