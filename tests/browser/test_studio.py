@@ -1,14 +1,18 @@
-"""An admin uploads a film with the provider's own component, and it becomes something to watch."""
+"""An admin uploads a film with the provider's own component, sees it become ready, and looks after it."""
 
 import struct
+import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Request, expect
 
 from infra.local.supervisor import ADMIN_EMAIL, Stack
 from tests.browser.conftest import Visit
+from tests.browser.visitor import Film
+from tests.factories import Factory
 
 # Above it Cloudflare takes tus only.
 FORM_BYTES = 200_000_000
@@ -56,18 +60,68 @@ def test_an_admin_uploads_a_film_and_sees_it_become_ready(
     admin.follow("Studio")
     admin.page.get_by_label("File").set_input_files(request.getfixturevalue(fixture))
     title = f"From the studio, {request.node.callspec.id}"
-    admin.page.get_by_label("Title").fill(title)
-    admin.page.get_by_label("Description").fill("Sent in pieces.")
+    admin.page.get_by_label("Title", exact=True).first.fill(title)
+    admin.page.get_by_label("Description").first.fill("Sent in pieces.")
     admin.page.get_by_label("Where it is kept").select_option(provider)
     admin.press("Upload")
-    sending = admin.page.get_by_role("region", name=title)
-    expect(sending.get_by_role("status")).to_contain_text("Ready.", timeout=90_000)
-    admin.keep("studio", full_page=True)
+    film = admin.page.get_by_role("listitem", name=title)
+    expect(film).to_contain_text("Ready", timeout=90_000)
+    expect(film).to_contain_text("Published")
     pieces = [asked for asked in admin.traffic.requests if sent(asked)]
     assert pieces
     assert all("authorization" not in piece.headers for piece in pieces)
-    sending.get_by_role("link", name="Watch it").click()
+    film.get_by_role("link", name=title).click()
     admin.wait_until_playing(0.5)
+
+
+def test_a_film_is_published_edited_withdrawn_and_deleted(
+    visit: Visit, make: Factory, stack: Stack, film_file: Path
+) -> None:
+    title = f"Drafted {uuid.uuid4().hex[:8]}"
+    admin, viewer = visit(), visit()
+
+    def listed(title: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = make.client().get("list-videos", q=title).json()["videos"]
+        return found
+
+    admin.sign_in(ADMIN_EMAIL, stack.settings.admin_password)
+    admin.follow("Studio")
+    admin.page.get_by_label("File").set_input_files(film_file)
+    admin.page.get_by_label("Title", exact=True).first.fill(title)
+    admin.page.get_by_label("Publish as soon as it is ready").uncheck()
+    admin.press("Upload")
+    film = admin.page.get_by_role("listitem", name=title)
+    expect(film).to_contain_text("Ready", timeout=90_000)
+    expect(film).to_contain_text("Draft")
+    assert listed(title) == []
+
+    # It is still there for the admin who comes back.
+    admin.page.reload()
+    admin.press(f"Publish {title}")
+    expect(film).to_contain_text("Published")
+    admin.keep("studio", full_page=True)
+    assert [video["level"] for video in listed(title)] == [1]
+
+    admin.press(f"Edit {title}")
+    dialog = admin.page.get_by_role("dialog", name=f"Edit {title}")
+    dialog.get_by_label("Title").fill(f"{title}, mended")
+    dialog.get_by_label("Who may watch").select_option("Everybody who is signed in")
+    dialog.get_by_role("button", name="Save").click()
+    film = admin.page.get_by_role("listitem", name=f"{title}, mended")
+    expect(film).to_contain_text("Everybody")
+    assert [(video["title"], video["free"]) for video in listed(title)] == [(f"{title}, mended", True)]
+
+    viewer.sign_in(make.person().email)
+    viewer.watch(Film("", f"{title}, mended"))
+    admin.press(f"Withdraw {title}, mended")
+    expect(film).to_contain_text("Draft")
+    assert listed(title) == []
+    admin.press(f"Delete {title}, mended")
+    admin.page.get_by_role("dialog", name=f"Delete {title}, mended").get_by_role(
+        "button", name="Delete it"
+    ).click()
+    expect(film).to_have_count(0)
+    viewer.sees("This film is not here")
 
 
 def test_the_studio_is_for_admins(visit: Visit, subscriber: str) -> None:

@@ -85,7 +85,13 @@ def test_somebody_goes_on_where_they_stopped_on_a_reload_and_on_another_device(
     assert first.position < 75
     expect(first.page.get_by_role("status")).to_contain_text("You were at 1:0")
     first.press("From the beginning")
-    first.page.wait_for_function("document.querySelector('video').currentTime < 30")
+    first.page.wait_for_function("() => document.querySelector('video').currentTime < 30")
+    first.page.evaluate("document.querySelector('video').currentTime = 80")
+    first.wait_until_playing(81)
+    first.follow("← All films")
+    begun = first.page.get_by_role("region", name="Go on watching")
+    begun.get_by_role("link", name=long_film.title).click()
+    first.wait_until_playing(80)
 
 
 def test_the_third_device_is_refused_and_takes_over(visit: Visit, long_film: Film, subscriber: str) -> None:

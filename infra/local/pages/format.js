@@ -14,9 +14,10 @@ export function clock(seconds) {
   return shown.map((part, index) => (index ? String(part).padStart(2, "0") : part)).join(":");
 }
 
-/** `24 s`, `1 h 32 min`. */
+/** `24 s`, `4:05`, `1 h 32 min`. */
 export function length(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 600) return clock(seconds);
   const minutes = Math.round(seconds / 60);
   const hours = Math.floor(minutes / 60);
   return hours ? `${hours} h ${minutes % 60} min` : `${minutes} min`;

@@ -4,11 +4,12 @@ import { send } from "../api.js";
 import { h } from "../dom.js";
 import { length } from "../format.js";
 import { planFor, plans } from "../plans.js";
-import { user } from "../session.js";
+import { call, user } from "../session.js";
 
 export const title = "Films";
 
 const PAGE = 24;
+const CONTINUED = 3;
 const PAUSE = 250; // of somebody typing
 const LOOK_AGAIN = 3_000;
 
@@ -26,10 +27,12 @@ export function render(place, { query }) {
     maxlength: 200,
   });
   const search = h("form", { role: "search", class: "search" }, input);
+  const begun = h("section", { class: "begun", "aria-label": "Go on watching" });
   if (!user()) place.append(welcome());
   place.append(
     h("div", { class: "heading" }, h("h1", {}, "Films"), search),
     said,
+    begun,
     list,
     h("p", { class: "row center" }, more),
   );
@@ -41,12 +44,13 @@ export function render(place, { query }) {
   async function load({ fresh }) {
     const mine = ++turn;
     const q = input.value.trim();
+    begun.hidden = q !== "";
     const wanted = new URLSearchParams({ limit: PAGE, ...(q && { q }), ...(!fresh && { cursor }) });
     more.disabled = true;
     list.setAttribute("aria-busy", "true");
     if (fresh && !list.childElementCount) list.append(...Array.from({ length: 4 }, skeleton));
     try {
-      const [answer, sold] = await Promise.all([send("GET", `list-videos?${wanted}`), plans()]);
+      const [answer, sold] = await Promise.all([ask(wanted), plans()]);
       if (mine !== turn) return;
       const cards = answer.videos.map((film) => card(film, sold));
       if (fresh) list.replaceChildren(...cards);
@@ -92,10 +96,25 @@ export function render(place, { query }) {
     look();
   });
   more.addEventListener("click", () => load({ fresh: false }).catch(failed));
+  // A courtesy: the films are there without it.
+  if (user() && !input.value) continueWatching(begun).catch((error) => console.warn("What was begun is not shown.", error));
   return load({ fresh: true }).then(() => () => {
     turn += 1;
     clearTimeout(timer);
   });
+}
+
+/** Whoever is signed in also hears how far they got. */
+const ask = (query) => (user() ? call("GET", `list-videos?${query}`) : send("GET", `list-videos?${query}`));
+
+async function continueWatching(place) {
+  const [{ videos }, sold] = await Promise.all([ask(new URLSearchParams({ list: "continue", limit: CONTINUED })), plans()]);
+  if (!videos.length) return;
+  place.append(
+    h("h2", {}, "Go on watching"),
+    h("ul", { class: "films" }, ...videos.map((film) => card(film, sold))),
+    h("h2", {}, "All films"),
+  );
 }
 
 function welcome() {
@@ -126,14 +145,24 @@ function card(film, sold) {
         "span",
         { class: "poster" },
         picture(film),
+        film.position > 0 && h("progress", { class: "watched", max: duration, value: film.position, "aria-label": "Watched" }),
         duration > 0 && h("span", { class: "badge length" }, length(duration)),
       ),
       h("span", { class: "film-title" }, film.title),
     ),
-    h("p", { class: "badges" }, h("span", { class: "badge" }, film.free ? "Free" : (plan?.name ?? "Not in a plan"))),
+    h(
+      "p",
+      { class: "badges" },
+      h("span", { class: "badge" }, film.free ? "Free" : (plan?.name ?? "Not in a plan")),
+      film.series && h("span", { class: "badge" }, episode(film)),
+      film.captions.length > 0 && h("span", { class: "badge" }, "Captions"),
+    ),
     description && h("p", { class: "soft clamp" }, description),
   );
 }
+
+const episode = ({ series, season, episode: number }) =>
+  [series, season !== null && `S${season}`, number !== null && `E${number}`].filter(Boolean).join(" ");
 
 /** The film's picture; where there is none, its first letter. */
 function picture(film) {
