@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from lib.database.engine import Database
-from lib.database.schema import billing_accounts, entitlements, playback_sessions, sessions, users
+from lib.database.schema import billing_accounts, entitlements, playback_sessions, sessions, users, videos
 from lib.video.playback import _OPEN_PLAYBACK
+from lib.web.ports import Claims
 
 
 class Viewer:
@@ -87,3 +88,35 @@ class Viewer:
     def _change(self, statement: Any) -> None:
         with self.database.transaction() as tx:
             tx.execute(statement)
+
+
+def add_film(database: Database, **values: Any) -> uuid.UUID:
+    """One that is ready, by its row alone."""
+    video_id = uuid.uuid4()
+    row = {
+        "title": "A film",
+        "level": 1,
+        "published": True,
+        "status": "ready",
+        "provider": "mux",
+        "asset_id": f"asset-{video_id}",
+        "playback_id": f"playback-{video_id}",
+        "duration": 60.0,
+    } | values
+    with database.transaction() as tx:
+        tx.execute(insert(videos).values(id=video_id, **row))
+    return video_id
+
+
+def ask_to_play(database: Database, claims: Claims, video_id: uuid.UUID) -> str:
+    """How get-playback's own statement comes out."""
+    found = database.read(
+        _OPEN_PLAYBACK,
+        session_id=claims.session_id,
+        user_id=claims.user_id,
+        video_id=video_id,
+        takeover=None,
+        lease_seconds=90,
+    )
+    assert found is not None
+    return str(found["outcome"])
