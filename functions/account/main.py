@@ -9,6 +9,7 @@ from lib.accounts.closing import Closing
 from lib.accounts.confirming import CurrentPassword
 from lib.accounts.email_changes import EmailChanges
 from lib.accounts.exporting import Exports
+from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import Outbox
 from lib.accounts.service import Overviews
 from lib.accounts.store import StoredSessions
@@ -30,7 +31,8 @@ current = CurrentPassword(database, hasher)
 overviews = Overviews(database, AccountMembership(SystemClock(), env.plans()))
 queue = task_queue(env.tasks())
 outbox = Outbox(queue)
-changes = Changes(database, hasher, current, outbox, EmailChanges(outbox))
+throttle = MailThrottle(count_loopback=settings.count_loopback)
+changes = Changes(database, hasher, current, outbox, EmailChanges(outbox), throttle)
 closing = Closing(database, current, Closures(database, queue))
 account = serve(
     [

@@ -15,6 +15,7 @@ from lib.errors import (
     InvalidRequestError,
     LastAdminError,
     TooManyAttemptsError,
+    TooManyRequestsError,
     WeakPasswordError,
     WrongPasswordError,
 )
@@ -69,7 +70,7 @@ CHANGE_ACCOUNT = Operation(
     who=Who.USER,
     body=ChangeBody,
     answers={200: "lib.accounts.answers:User"},
-    refusals=(WrongPasswordError, WeakPasswordError, TooManyAttemptsError),
+    refusals=(WrongPasswordError, WeakPasswordError, TooManyAttemptsError, TooManyRequestsError),
 )
 DELETE_ACCOUNT = Operation(
     function="account",

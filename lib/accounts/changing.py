@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row
 from lib.accounts import mail_store, store
 from lib.accounts.confirming import CurrentPassword, refuse_changed
 from lib.accounts.email_changes import EmailChanges
+from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import PASSWORD_CHANGED, Outbox, seen_from
 from lib.accounts.passwords import refuse_weak
 from lib.accounts.ports import Hasher
@@ -37,12 +38,14 @@ class Changes:
         current: CurrentPassword,
         outbox: Outbox,
         email_changes: EmailChanges,
+        throttle: MailThrottle,
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._current = current
         self._outbox = outbox
         self._email_changes = email_changes
+        self._throttle = throttle
 
     def apply(self, caller: Caller, wishes: Wishes, *, address: str) -> Row[Any]:
         """The user afterwards, who has the old email until the new one is verified.
@@ -55,6 +58,7 @@ class Changes:
         Raises:
             WrongPasswordError, TooManyAttemptsError: see CurrentPassword.
             WeakPasswordError: the new password is a common one, or their email or name.
+            TooManyRequestsError: so many mails were asked for, to this recipient or from this network.
         """
         if wishes.current_password is None:
             with self._database.transaction() as tx:
@@ -67,14 +71,20 @@ class Changes:
                 refuse_weak(wishes.password, email=email, name=name)
             # Outside of any transaction: hashing takes its time.
             password_hash = self._hasher.hash(wishes.password)
+        new_email = None if wishes.email == confirmed.email else wishes.email
+        if new_email is not None:
+            with self._database.transaction() as tx:
+                refusal = self._throttle.count(tx, email=new_email, address=address)
+            if refusal:
+                raise refusal
         mail_ids = []
         with self._database.transaction() as tx:
             refuse_changed(confirmed, store.lock_person(tx, caller.user_id))
             store.forgive_password(tx, caller.user_id)
             if password_hash is not None:
                 mail_ids.append(self._change_password(tx, caller, password_hash, address))
-            if wishes.email not in (None, confirmed.email):
-                mail_ids.append(self._email_changes.ask(tx, caller.user_id, wishes.email))
+            if new_email is not None:
+                mail_ids.append(self._email_changes.ask(tx, caller.user_id, new_email))
                 store.record(tx, "email_change_asked", caller.user_id, {}, address=address)
             user = self._rename(tx, caller.user_id, wishes)
         for mail_id in mail_ids:

@@ -117,6 +117,14 @@ def test_an_email_that_is_taken_is_answered_alike(make: Factory) -> None:
     assert (answer.status_code, answer.json()["email"]) == (200, person.email)
 
 
+def test_nobody_is_mailed_again_and_again(make: Factory) -> None:
+    person = make.person()
+    wanted = f"{uuid.uuid4().hex}@example.com"
+    for _ in range(5):
+        assert change(person, email=wanted, current_password=PASSWORD).status_code == 200
+    refused(change(person, email=wanted, current_password=PASSWORD), 429, "too_many_requests")
+
+
 def test_the_email_one_has_is_no_change(make: Factory, database: Database) -> None:
     person = make.person()
     assert change(person, email=person.email, current_password=PASSWORD).status_code == 200

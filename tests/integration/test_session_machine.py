@@ -26,6 +26,7 @@ from lib.accounts.changing import Changes, Wishes
 from lib.accounts.closing import Closing
 from lib.accounts.confirming import CurrentPassword
 from lib.accounts.email_changes import EmailChanges
+from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import Outbox
 from lib.accounts.refreshing import Refreshing
 from lib.accounts.service import Accounts, Login, Logouts
@@ -96,10 +97,12 @@ class Sessions(RuleBasedStateMachine):
         queue, payments = FakeTasks(), FakePayments()
         current, outbox = CurrentPassword(database, hasher), Outbox(queue)
         self.queue = queue
-        self.accounts = Accounts(database, hasher, self.tokens, clock, rules)
-        self.refreshing = Refreshing(database, self.tokens, clock, rules)
+        self.accounts = Accounts(database, hasher, self.tokens, clock, rules, outbox)
+        self.refreshing = Refreshing(database, self.tokens, clock, rules, outbox)
         self.logouts = Logouts(database)
-        self.changes = Changes(database, hasher, current, outbox, EmailChanges(outbox))
+        self.changes = Changes(
+            database, hasher, current, outbox, EmailChanges(outbox), MailThrottle(count_loopback=True)
+        )
         self.closing = Closing(database, current, Closures(database, queue))
         self.cancellations = Cancellations(database, payments)
         self.billing = Billing(database, payments)
@@ -116,6 +119,7 @@ class Sessions(RuleBasedStateMachine):
         person = Person(f"{uuid.uuid4().hex}@example.com", PASSWORD)
         self.people.append(person)
         login = self.accounts.register(email=person.email, password=person.password, name=None, address=HERE)
+        assert login is not None
         return self._began(person, login)
 
     @precondition(lambda self: self.people)
