@@ -10,7 +10,7 @@ TFCHECK ?= PYTHONPATH=../shared/tools/tfcheck build/tfcheck/bin/python
 PLANS ?= terraform -chdir=infra/gcp init -backend=false -input=false && terraform -chdir=infra/gcp validate && terraform -chdir=infra/gcp test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops backfill deploy clean
+.PHONY: help run test faults test-browser check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops backfill deploy clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(VENV)/.tests ## all tests but the browser's (ARGS="-k story" for some)
 
 test-browser: $(VENV)/.tests ## the client in Chromium, which must be installed (ARGS="-k keyboard" for some)
 	@python -m pytest tests/browser $(ARGS)
+
+faults: $(VENV)/.tests ## what may go wrong, all of it: every order, every death, thousands of events (FAULTS_SEED=… again)
+	@FAULTS=all python -m pytest -s tests/faults $(ARGS)
 
 check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated files up to date
 	ruff format --check .

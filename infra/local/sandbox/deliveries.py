@@ -73,8 +73,8 @@ class Deliveries:
         self._channels[channel.name] = channel
         self._notify()
 
-    def enqueue(self, channel: str, *, event_id: str, event_type: str, body: str) -> str:
-        """Remember an event to be sent at once; returns the delivery's id.
+    def enqueue(self, channel: str, *, event_id: str, event_type: str, body: str, delay: float = 0) -> str:
+        """Remember an event to be sent at once, or after ``delay`` seconds; returns the delivery's id.
 
         Called as the last thing inside the ``state.transaction()`` that holds what happened, it is remembered
         with it or not at all; nothing is sent before the event loop runs again.
@@ -95,7 +95,7 @@ class Deliveries:
             "last_error": None,
             "created_at": now,
             "last_attempt_at": None,
-            "next_attempt_at": now,
+            "next_attempt_at": now + delay,
             "delivered_at": None,
         }
         self._save(delivery)

@@ -20,6 +20,7 @@ from infra.local.sandbox.stripe.api import Api
 from infra.local.sandbox.stripe.book import CHANNEL, Book
 from infra.local.sandbox.stripe.idempotency import Answers
 from infra.local.sandbox.stripe.site import Site
+from infra.local.sandbox.stripe.weather import Weather
 from infra.local.settings import DEFAULT_PLANS
 
 log = logging.getLogger(__name__)
@@ -65,11 +66,12 @@ def create_app(
             timeout=10,
         )
     )
-    book = Book(state, deliveries)
+    weather = Weather()
+    book = Book(state, deliveries, weather.deliveries)
     with book.transaction():
         catalog.seed(book, plans)
-    site = Site(book, deliveries)
-    api = Api(book, Answers(state), settings.stripe_secret_key, base)
+    site = Site(book, deliveries, weather)
+    api = Api(book, Answers(state), settings.stripe_secret_key, base, weather)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ from infra.local.sandbox.stripe.idempotency import Answers
 from infra.local.sandbox.stripe.lists import expand
 from infra.local.sandbox.stripe.parameters import Form, check, decode
 from infra.local.sandbox.stripe.routes import ROUTES, Call, Route
+from infra.local.sandbox.stripe.weather import Weather
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +30,20 @@ class Api:
         answers: Those given before.
         secret_key: The only API key there is.
         base: Address of the sandbox's pages.
+        weather: Whether it answers at all.
     """
 
-    def __init__(self, book: Book, answers: Answers, secret_key: str, base: str) -> None:
+    def __init__(self, book: Book, answers: Answers, secret_key: str, base: str, weather: Weather) -> None:
+        self._weather = weather
         self._book = book
         self._answers = answers
         self._secret_key = secret_key
         self._base = base
 
     async def handle(self, request: Request) -> Response:
-        """One request; whatever happens, the answer is JSON and names the request."""
+        """One request; whatever happens, the answer is JSON and names the request, unless there is none."""
+        if (outage := await self._weather.outage()) is not None:
+            return outage
         origin = Origin(new_id("request"), request.headers.get("idempotency-key"))
         replayed = False
         try:

@@ -1,9 +1,8 @@
 """The account's books: every object, what happened to it, and the sandbox's clock."""
 
-import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,8 @@ from infra.local.sandbox.state import State
 from infra.local.sandbox.stripe.errors import missing
 
 Object = dict[str, Any]
+#: Of an event: the bodies to send, each with the seconds it is held back.
+Post = Callable[[Object], list[tuple[str, float]]]
 
 API_VERSION = "2026-10-28.endive"
 CHANNEL = "stripe"
@@ -84,11 +85,15 @@ class Book:
 
     Objects are dicts as Stripe shows them, plus notes under names that start with ``_``.
     All writes belong inside :meth:`transaction`.
+
+    Args:
+        post: What becomes of an event on its way.
     """
 
-    def __init__(self, state: State, deliveries: Deliveries) -> None:
+    def __init__(self, state: State, deliveries: Deliveries, post: Post) -> None:
         self._state = state
         self._deliveries = deliveries
+        self._post = post
         self._origin = Origin()
         self._happened: list[Object] = []
         clock = state.get("stripe.clock", "clock") or {"ahead": 0}
@@ -125,7 +130,8 @@ class Book:
     def transaction(self, origin: Origin | None = None) -> Iterator[list[Object]]:
         """All changes inside and their events, or nothing; events are sent on when it ends well.
 
-        Yields the list its events gather in; each gains ``_delivery``, its delivery's id, at the end.
+        Yields the list its events gather in; each gains ``_delivery``, its delivery's id, at the end, unless it is
+        lost on the way.
         """
         self._origin, self._happened = origin or Origin(), []
         happened = self._happened
@@ -133,12 +139,10 @@ class Book:
             yield happened
             # What the customer waits for goes first: Stripe holds the success page back for it.
             for event in sorted(happened, key=lambda e: e["type"] != "checkout.session.completed"):
-                event["_delivery"] = self._deliveries.enqueue(
-                    CHANNEL,
-                    event_id=event["id"],
-                    event_type=event["type"],
-                    body=json.dumps(shown(event), separators=(",", ":")),
-                )
+                for body, delay in self._post(event):
+                    event["_delivery"] = self._deliveries.enqueue(
+                        CHANNEL, event_id=event["id"], event_type=event["type"], body=body, delay=delay
+                    )
         self._told += [_outline(event) for event in happened]
 
     def find(self, kind: str, id: str | None) -> Object | None:

@@ -77,8 +77,19 @@ def checkout(session: Object, *, wrong: str = "", status: int = 200) -> HTMLResp
 <label for="card">Card number</label>
 <input id="card" name="card" inputmode="numeric" autocomplete="cc-number" value="4242424242424242" required{described}>
 {code}<button type="submit">{"Subscribe" if recurring else "Pay"}</button></form>
-<p class="soft" id="cards">Sandbox: 4242424242424242 pays, 4000000000000002 is declined. No money moves.</p>{back}"""
+<p class="soft" id="cards">Sandbox: 4242424242424242 pays, 4000000000000002 is declined, 4000002500003155 asks its bank first. No money moves.</p>{back}"""
     return _page(f"Checkout: {name}", body, status)
+
+
+def challenge(session: Object) -> HTMLResponse:
+    """The bank asks whether it is really the cardholder (3-D Secure)."""
+    name = ", ".join(item["description"] for item in session["_line_items"])
+    body = """
+<h1>Your bank asks: is it you who pays?</h1>
+<form method="post"><input type="hidden" name="card" value="4000002500003155">
+<button name="authentication" value="complete">Yes, it is me</button>
+<button name="authentication" value="fail">No</button></form>"""
+    return _page(f"Checkout: {name}", body)
 
 
 def portal(session: Object, subscriptions: list[Object], names: dict[str, str]) -> HTMLResponse:

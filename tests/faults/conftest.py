@@ -1,0 +1,20 @@
+"""How much of it: some in every run of the tests, all of it by `make faults`."""
+
+import os
+import random
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def thorough() -> bool:
+    """Whether there is time for all of it."""
+    return os.environ.get("FAULTS") == "all"
+
+
+@pytest.fixture
+def dice() -> random.Random:
+    """Chance, to be had again: FAULTS_SEED names the seed that a failing run has printed."""
+    seed = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"FAULTS_SEED={seed}")
+    return random.Random(seed)  # noqa: S311 - chance, no secret
