@@ -101,9 +101,14 @@ export async function call(method, path, options = {}) {
   }
 }
 
-/** As `call`, while the page goes away: what is sent still arrives, nothing is waited for. */
-export function callOnLeaving(method, path, body) {
-  if (access) send(method, path, { body, token: access.token, keepalive: true }).catch(() => undefined);
+/** As `call`, once, also while the page goes away: what is sent still arrives. Resolves when it has, or could not. */
+export async function callOnLeaving(method, path, body) {
+  if (!access) return;
+  try {
+    await send(method, path, { body, token: access.token, keepalive: true });
+  } catch (error) {
+    console.info("Not told on leaving:", error.message);
+  }
 }
 
 tabs.addEventListener("message", ({ data }) => {

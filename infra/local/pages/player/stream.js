@@ -104,10 +104,11 @@ export class Stream {
     removeEventListener("pageshow", this.#back);
   }
 
-  /** Gives the place back and keeps the position. Without it the place is freed a little later. */
-  stop() {
+  /** Gives the place back and keeps the position; resolves when that is done. Without it the place is freed a little later. */
+  async stop() {
     if (this.#over) return;
-    this.#leaving();
+    const told = this.#leaving();
     this.#end();
+    await told;
   }
 }

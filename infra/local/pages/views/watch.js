@@ -15,6 +15,7 @@ export const title = "Watch";
 const RELOADS = 2;
 const RELOADS_WITHIN = 60_000;
 const NOT_READY_AGAIN = 4_000;
+const LEAVING = 1_000;
 
 export async function render(place, { params }) {
   if (!user()) return go(signIn(), { replace: true });
@@ -96,11 +97,13 @@ export async function render(place, { params }) {
   }
 
   await open();
-  return () => {
+  return async () => {
     left = true;
     clearTimeout(timer);
-    stream?.stop();
+    const told = stream?.stop();
     player.destroy();
+    // So that the next view knows how far one got; it does not wait long for that.
+    await Promise.race([told, new Promise((done) => setTimeout(done, LEAVING))]);
   };
 }
 
