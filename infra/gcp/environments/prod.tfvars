@@ -17,7 +17,7 @@ sizes = {
   login          = { min = 1, max = 20 }
   refresh        = { min = 1, max = 10 }
   account        = { max = 10 }
-  process-task   = { max = 20 }
+  process-task   = { max = 9 }
   stripe-webhook = { min = 1, max = 20 }
 }
 

@@ -116,6 +116,42 @@ MUTATIONS = [
         "TOKEN_ISSUER              = local.api_url",
         "TOKEN_ISSUER              = var.app_url",
     ),
+    Mutation(
+        "without Cloudflare Stream there is everything but its webhook",
+        "workloads.tf",
+        "if f.provider == null ? true : contains(local.providers, f.provider)",
+        "if true",
+    ),
+    Mutation(
+        "without Mux there is no webhook for it",
+        "workloads.tf",
+        "if f.provider == null ? true : contains(local.providers, f.provider)",
+        "if true",
+    ),
+    Mutation(
+        "a provider that is not set up gives no function a setting or a secret",
+        "workloads.tf",
+        "[for p in local.providers : try(f.providers[p].secrets, [])]",
+        '[for p in ["mux", "cloudflare"] : try(f.providers[p].secrets, [])]',
+    ),
+    Mutation(
+        "a provider that is not set up has no secrets",
+        "workloads.tf",
+        "[for p in local.providers : try(f.providers[p].secrets, [])]",
+        '[for p in ["mux", "cloudflare"] : try(f.providers[p].secrets, [])]',
+    ),
+    Mutation(
+        "get-playback is handed the keys it signs with, and no others",
+        "workloads.tf",
+        "[for p in local.providers : try(f.providers[p].secrets, [])]",
+        '[for p in ["mux", "cloudflare"] : try(f.providers[p].secrets, [])]',
+    ),
+    Mutation(
+        "the only provider is the one for new uploads",
+        "workloads.tf",
+        '{ VIDEO_PROVIDER = "cloudflare" }',
+        '{ VIDEO_PROVIDER = "mux" }',
+    ),
     # secrets.tftest.hcl
     Mutation(
         "login's account reads the token keys and no other secret, none of Stripe's",
@@ -124,7 +160,7 @@ MUTATIONS = [
         LINE_OF_LOGIN.replace('"secrets": [', '"secrets": ["STRIPE_SECRET_KEY", '),
     ),
     Mutation(
-        "Stripe's key is read by the four functions that call Stripe",
+        "Stripe's key is read by the five functions that call Stripe",
         MAP,
         '["STRIPE_WEBHOOK_SECRETS"]',
         '["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRETS"]',
@@ -286,6 +322,12 @@ MUTATIONS = [
         '"${local.api_url}/process-task" if name == "process-task"])',
     ),
     Mutation("a failed task is tried again, ever more slowly", "tasks.tf", "= 30", "= 1"),
+    Mutation(
+        "the queue asks no more of Stripe and of process-task than they take",
+        MAP,
+        '"caller": "tasks", "pool": 10',
+        '"caller": "tasks", "pool": 9',
+    ),
     Mutation(
         "the queue asks no more of Stripe and of process-task than they take",
         "tasks.tf",
