@@ -46,8 +46,8 @@ locals {
         google_service_account.workload[var.runtime == "functions" ? from : "api"].email if name == "process-task"
       ],
     ))
-    TASKS_URL                 = one([for name, url in local.machine_urls : url if name == "process-task"])
-    TOKEN_AUDIENCE            = var.token_audience
-    TOKEN_ISSUER              = local.api_url
+    TASKS_URL      = one([for name, url in local.machine_urls : url if name == "process-task"])
+    TOKEN_AUDIENCE = var.token_audience
+    TOKEN_ISSUER   = local.api_url
   }
 }

@@ -72,8 +72,30 @@ MUTATIONS = [
         'join(",", distinct(',
         'join(",", concat(["*"], ',
     ),
+    Mutation("the queue's account invokes process-task", MAP, '"caller": "tasks"', '"caller": "scheduler"'),
     Mutation(
-        "only the queue's account invokes process-task", MAP, '"caller": "tasks"', '"caller": "scheduler"'
+        "besides the queue get-playback invokes process-task, and nobody else invokes anything that is not public",
+        MAP,
+        '"direct": "get-playback"',
+        '"direct": "heartbeat"',
+    ),
+    Mutation(
+        "process-task knows both, the queue's account first",
+        "settings.tf",
+        'email if name == "process-task"',
+        'email if name == "reconcile"',
+    ),
+    Mutation(
+        "calls from function to function go through the network",
+        "network.tf",
+        "199.36.153.8",
+        "199.36.153.4",
+    ),
+    Mutation(
+        "the mail server's password is read by process-task alone",
+        MAP,
+        LINE_OF_LOGIN,
+        LINE_OF_LOGIN.replace('"secrets": [', '"secrets": ["SMTP_URL", '),
     ),
     Mutation(
         "only the scheduler's account invokes reconcile", MAP, '"caller": "scheduler"', '"caller": "tasks"'
@@ -113,8 +135,8 @@ MUTATIONS = [
     Mutation(
         "the functions' common address is the tokens' issuer",
         "settings.tf",
-        "TOKEN_ISSUER              = local.api_url",
-        "TOKEN_ISSUER              = var.app_url",
+        "TOKEN_ISSUER   = local.api_url",
+        "TOKEN_ISSUER   = var.app_url",
     ),
     Mutation(
         "without Cloudflare Stream there is everything but its webhook",
@@ -325,8 +347,8 @@ MUTATIONS = [
     Mutation(
         "the queue asks no more of Stripe and of process-task than they take",
         MAP,
-        '"caller": "tasks", "pool": 10',
-        '"caller": "tasks", "pool": 9',
+        '"direct": "get-playback", "pool": 10',
+        '"direct": "get-playback", "pool": 9',
     ),
     Mutation(
         "the queue asks no more of Stripe and of process-task than they take",
@@ -335,7 +357,7 @@ MUTATIONS = [
         "500",
     ),
     Mutation(
-        "reconcile and stripe-webhook make tasks, nobody else",
+        "reconcile, stripe-webhook and those whose mail somebody waits for make tasks; above all login and refresh do not",
         "tasks.tf",
         "for_each = local.enqueuing\n\n  name ",
         "for_each = local.workloads\n\n  name ",
