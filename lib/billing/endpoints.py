@@ -97,10 +97,15 @@ def create_checkout(checkouts: Checkouts, call: Call) -> Answer:
     body: CreateCheckoutBody = call.body
     user_id = call.user().user_id
     if body.plan is not None:
-        session, new = checkouts.open(user_id, plan_code=body.plan, promotion_code=body.promotion_code)
+        session, new = checkouts.open(
+            user_id, plan_code=body.plan, promotion_code=body.promotion_code, address=call.address
+        )
     else:
         session, new = checkouts.open_film(
-            user_id, video_id=as_uuid(body.video_id or ""), promotion_code=body.promotion_code
+            user_id,
+            video_id=as_uuid(body.video_id or ""),
+            promotion_code=body.promotion_code,
+            address=call.address,
         )
     answer = {
         "checkout_url": session.url,

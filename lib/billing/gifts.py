@@ -130,7 +130,7 @@ class Redemptions:
         self._membership = membership
         self._clock = clock
 
-    def redeem(self, user_id: uuid.UUID, role: str, code: str) -> dict[str, Any]:
+    def redeem(self, user_id: uuid.UUID, role: str, code: str, *, address: str = "") -> dict[str, Any]:
         """The account's entitlement with the gift.
 
         Raises:
@@ -149,10 +149,10 @@ class Redemptions:
             gift = gift_codes.redeem(tx, hashed, user_id)
             if gift is None:
                 raise _refusal(gift_codes.find(tx, hashed), user_id)
-            self._grant(tx, user_id, gift)
+            self._grant(tx, user_id, gift, address)
             return self._membership.of(tx, user_id, role)[1]
 
-    def _grant(self, tx: Connection, user_id: uuid.UUID, gift: Row[Any]) -> None:
+    def _grant(self, tx: Connection, user_id: uuid.UUID, gift: Row[Any], address: str) -> None:
         plan = self._plans.get(gift.plan)
         if plan is None:
             log.line("ERROR", "a gift code is for a plan that PLANS lacks", {"plan": gift.plan})
@@ -163,7 +163,7 @@ class Redemptions:
         actor = f"user:{user_id}"
         grants.add(tx, user_id, _of_plan(plan, "gift", source_id, "gift", starts_at, ends_at), cause=actor)
         detail = {"plan": plan.code, "days": gift.days, "until": rfc3339(ends_at)}
-        store.record(tx, "gift_redeemed", user_id, actor, detail)
+        store.record(tx, "gift_redeemed", user_id, actor, detail, address=address)
         grants.recompute(tx, user_id, self._clock, actor=actor)
 
     def _start(self, held: Sequence[Grant], plan: Plan) -> datetime:

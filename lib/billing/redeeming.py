@@ -32,5 +32,7 @@ def redeem(redemptions: Redemptions, call: Call) -> Answer:
     body: RedeemBody = call.body
     caller = call.user()
     return Answer(
-        200, {"entitlement": redemptions.redeem(caller.user_id, caller.role, body.code)}, private=True
+        200,
+        {"entitlement": redemptions.redeem(caller.user_id, caller.role, body.code, address=call.address)},
+        private=True,
     )

@@ -64,9 +64,12 @@ class Checkouts:
         self._clock = clock
 
     def open(
-        self, user_id: uuid.UUID, *, plan_code: str, promotion_code: str | None
+        self, user_id: uuid.UUID, *, plan_code: str, promotion_code: str | None, address: str = ""
     ) -> tuple[CheckoutSession, bool]:
         """A page to pay for a plan on, and whether it is new.
+
+        Args:
+            address: from where it is asked for, for the audit log.
 
         Raises:
             UnknownPlanError: not one of PLANS.
@@ -78,14 +81,14 @@ class Checkouts:
         if plan is None:
             raise UnknownPlanError
         with self._database.transaction(slow=True) as tx:
-            page = self._page(tx, user_id, Wish(plan, None, promotion_code))
+            page = self._page(tx, user_id, Wish(plan, None, promotion_code), address)
         # Raised after the commit: what a sync found stays.
         if page is None:
             raise AlreadySubscribedError
         return page
 
     def open_film(
-        self, user_id: uuid.UUID, *, video_id: uuid.UUID | None, promotion_code: str | None
+        self, user_id: uuid.UUID, *, video_id: uuid.UUID | None, promotion_code: str | None, address: str = ""
     ) -> tuple[CheckoutSession, bool]:
         """A page to pay for one film on, and whether it is new.
 
@@ -109,7 +112,7 @@ class Checkouts:
             if row.price_amount is None or row.level == 0:
                 raise NotForSaleError
             film = Film(row.id, row.title, row.price_amount, row.price_currency, row.rental_hours)
-            page = self._page(tx, user_id, Wish(None, film, promotion_code, row.level))
+            page = self._page(tx, user_id, Wish(None, film, promotion_code, row.level), address)
             by_plan = page is None and self._level(tx, user_id) >= row.level
         if page is None:
             raise (
@@ -119,7 +122,9 @@ class Checkouts:
             )
         return page
 
-    def _page(self, tx: Connection, user_id: uuid.UUID, wish: Wish) -> tuple[CheckoutSession, bool] | None:
+    def _page(
+        self, tx: Connection, user_id: uuid.UUID, wish: Wish, address: str
+    ) -> tuple[CheckoutSession, bool] | None:
         """The page and whether it is new; None for somebody who has what they wish for.
 
         The account's row stays locked throughout: a double click waits and finds the first one's page.
@@ -146,9 +151,11 @@ class Checkouts:
                 # Paid, and the news is still on its way.
                 self._sync.account(tx, user_id, actor="create-checkout")
                 has = self._has(tx, user_id, wish)
-        return None if has else (self._open(tx, user_id, account, wish), True)
+        return None if has else (self._open(tx, user_id, account, wish, address), True)
 
-    def _open(self, tx: Connection, user_id: uuid.UUID, account: Row[Any], wish: Wish) -> CheckoutSession:
+    def _open(
+        self, tx: Connection, user_id: uuid.UUID, account: Row[Any], wish: Wish, address: str
+    ) -> CheckoutSession:
         number = store.checkouts_opened(tx, user_id)
         known = None if account.customer_deleted else account.stripe_customer_id
         attempt = f"{user_id}-{number}"
@@ -169,7 +176,8 @@ class Checkouts:
             session=session,
         )
         sold = {"plan": wish.plan.code} if wish.plan else {"video_id": str(video_id)}
-        store.record(tx, "checkout_opened", user_id, f"user:{user_id}", sold | {"session": session.id})
+        detail = sold | {"session": session.id}
+        store.record(tx, "checkout_opened", user_id, f"user:{user_id}", detail, address=address)
         return session
 
     def _ask(

@@ -281,6 +281,18 @@ def keep_synced(tx: Connection, user_id: uuid.UUID, *, deleted: bool) -> None:
     )
 
 
-def record(tx: Connection, kind: str, user_id: uuid.UUID | None, actor: str, detail: dict[str, Any]) -> None:
+def record(
+    tx: Connection,
+    kind: str,
+    user_id: uuid.UUID | None,
+    actor: str,
+    detail: dict[str, Any],
+    *,
+    address: str = "",
+) -> None:
     """A line of the audit log, about this user or about nobody in particular."""
-    tx.execute(insert(audit_log).values(kind=kind, user_id=user_id, actor=actor, detail=detail))
+    tx.execute(
+        insert(audit_log).values(
+            kind=kind, user_id=user_id, actor=actor, detail=detail, address=address or None
+        )
+    )

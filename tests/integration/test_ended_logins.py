@@ -24,7 +24,7 @@ from lib.web.operation import Operation, Who
 from tests.api import Api, refused
 from tests.factories import PASSWORD, Factory, Person
 
-GUARDED = [operation for operation in OPERATIONS if operation.who in (Who.TOKEN, Who.USER, Who.ADMIN)]
+GUARDED = [operation for operation in OPERATIONS if operation.who not in (Who.ANYONE, Who.SERVICE)]
 ADMINS = [operation for operation in OPERATIONS if operation.who is Who.ADMIN]
 
 

@@ -128,6 +128,18 @@ def talk(stack: Stack, make: Factory) -> Talk:
     said.secrets |= {renewed["access_token"], renewed["refresh_token"]}
     make.client().post("refresh", {"refresh_token": secret("refresh")})
 
+    newer = secret("newer")
+    body = {"password": newer, "current_password": password, "email": email()}
+    assert person.api.call("PATCH", "account", json=body).status_code == 200
+    person.api.call("PATCH", "account", json=body | {"current_password": secret("wrong current")})
+    leaver_password = secret("leaver")
+    leaver = make.person(email=email(), password=leaver_password, name="A leaver")
+    said.secrets |= {str(leaver.api.token), leaver.refresh_token}
+    leaver.api.call("DELETE", "account", json={"password": secret("wrong leaver")})
+    leaving = make.login(leaver.email, leaver_password)
+    said.secrets |= {str(leaving.api.token), leaving.refresh_token}
+    assert leaving.api.call("DELETE", "account", json={"password": leaver_password}).status_code == 204
+
     stranger = make.client()
     stranger.post("login", {"email": person.email, "password": secret("wrong")})
     stranger.post("login", {"email": email(), "password": secret("unknown")})
@@ -188,7 +200,8 @@ def test_no_secret_in_any_table(stack: Stack, database: Database, talk: Talk) ->
             rows = tx.execute(text(f'SELECT t::text FROM "{table.name}" t')).scalars().all()  # noqa: S608 - our names
         dump = "\n".join(rows)
         assert [word for word in secrets if word in dump] == [], table.name
-        if table.name != "users":
+        # An address to be is kept until its owner says so, and a mail's while it is on its way.
+        if table.name not in {"users", "links", "mails"}:
             assert [address for address in talk.emails if address in dump] == [], table.name
 
 

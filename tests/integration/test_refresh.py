@@ -57,7 +57,7 @@ def test_presented_again_at_once_it_yields_the_same_successor(make: Factory, api
 
 def test_a_hundred_at_once_yield_one_live_successor(make: Factory, api: Api) -> None:
     person = make.person()
-    with ThreadPoolExecutor(20) as pool:
+    with ThreadPoolExecutor(100) as pool:
         answers = list(pool.map(lambda _: refresh(api, person.refresh_token), range(100)))
     assert {answer.status_code for answer in answers} == {200}
     successors = {answer.json()["refresh_token"] for answer in answers}
