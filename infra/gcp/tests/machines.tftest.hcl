@@ -57,11 +57,11 @@ run "applied" {
     error_message = "the queue asks no more of Stripe and of process-task than they take"
   }
   assert {
-    condition     = toset(keys(google_cloud_tasks_queue_iam_member.enqueuer)) == toset(["account", "reconcile", "register", "reset-password", "stripe-webhook", "verify-email"])
+    condition     = toset(keys(google_cloud_tasks_queue_iam_member.enqueuer)) == toset(["account", "manage-video", "reconcile", "register", "reset-password", "stripe-webhook", "verify-email"])
     error_message = "reconcile, stripe-webhook and those whose mail somebody waits for make tasks; above all login and refresh do not"
   }
   assert {
-    condition     = toset(keys(google_service_account_iam_member.enqueuer)) == toset(["account", "reconcile", "register", "reset-password", "stripe-webhook", "verify-email"])
+    condition     = toset(keys(google_service_account_iam_member.enqueuer)) == toset(["account", "manage-video", "reconcile", "register", "reset-password", "stripe-webhook", "verify-email"])
     error_message = "who makes tasks may name the queue's account as their caller, nobody else"
   }
 }
