@@ -18,7 +18,7 @@ from lib.billing.sync import Sync
 from lib.billing.syncs import AccountSyncs
 from lib.config import AccessSettings, Plan
 from lib.database.engine import Database
-from lib.web.ports import Clock, SystemClock, Tasks
+from lib.web.ports import Clock, SystemClock, Task, Tasks
 from tests.fakes.tasks import FakeTasks
 
 SECRET = "whsec_of_the_tests"
@@ -105,8 +105,12 @@ class Billing:
         """The queue brings what it has; how much that was."""
         tasks, self.fake_tasks.queued = self.fake_tasks.queued, []
         for task in tasks:
-            self._kinds[task.kind](dict(task.body))
+            self.do(task)
         return len(tasks)
+
+    def do(self, task: Task) -> None:
+        """One task, as process-task does it."""
+        self._kinds[task.kind](dict(task.body))
 
     def entitlement(self, user_id: uuid.UUID) -> dict[str, Any]:
         with self.database.transaction() as tx:

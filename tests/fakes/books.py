@@ -28,9 +28,11 @@ class FakeBooks:
         self.down_after: int | None = None
         self.former_prices: dict[str, str] = {}
 
-    def tell(self, customer_id: str, type_: str, *, at: datetime | None = None) -> ToldEvent:
+    def tell(
+        self, customer_id: str, type_: str, *, at: datetime | None = None, event_id: str | None = None
+    ) -> ToldEvent:
         """Something happens to a customer's subscription; no webhook is sent."""
-        event = ToldEvent(f"evt_{uuid.uuid4().hex}", type_, "sub_x", customer_id)
+        event = ToldEvent(event_id or f"evt_{uuid.uuid4().hex}", type_, "sub_x", customer_id)
         self.told.append(ListedEvent(event, at or datetime.now(UTC).replace(microsecond=0)))
         return event
 
