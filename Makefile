@@ -10,7 +10,7 @@ TFCHECK ?= PYTHONPATH=../shared/tools/tfcheck build/tfcheck/bin/python
 PLANS ?= terraform -chdir=infra/gcp init -backend=false -input=false && terraform -chdir=infra/gcp validate && terraform -chdir=infra/gcp test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults test-browser check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops backfill deploy clean
+.PHONY: help run test faults test-browser check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops backfill stripe-setup deploy clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ ops: $(VENV)/.local ## the operator's command line: make ops ARGS="admin list" (
 
 backfill: $(VENV)/.local ## billing built anew from Stripe (ARGS="--dry-run" tells what would be)
 	@python -m infra.cli backfill $(ARGS)
+
+stripe-setup: $(VENV)/.local ## Stripe's products, prices, portal and webhook from PLANS: make stripe-setup ARGS=--dry-run
+	@python -m infra.cli stripe-setup $(ARGS)
 
 deploy: ## to Google Cloud: make deploy PROJECT=my-project REGION=europe-west1 ENVIRONMENT=prod (docs/deployment.md)
 	@test -n "$(PROJECT)" && test -n "$(REGION)" && test -n "$(ENVIRONMENT)" \

@@ -129,6 +129,7 @@ class CheckoutSettings:
 class StripeSettings:
     secret_key: str
     api_base: str | None
+    portal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +380,10 @@ class Environment:
         key = self._required("STRIPE_SECRET_KEY", "sk_live_…, sk_test_… or a restricted key rk_…")
         if not re.match(r"(sk|rk)_(live|test)_", key):
             raise ConfigError("STRIPE_SECRET_KEY should start with sk_live_, sk_test_, rk_live_ or rk_test_")
-        return StripeSettings(key, self._sandbox_base("STRIPE_API_BASE", live="_live_" in key))
+        portal = self._optional("STRIPE_PORTAL_CONFIGURATION")
+        if portal and not re.fullmatch(r"bpc_\w+", portal):
+            raise ConfigError("STRIPE_PORTAL_CONFIGURATION should be bpc_…, as stripe-setup prints it")
+        return StripeSettings(key, self._sandbox_base("STRIPE_API_BASE", live="_live_" in key), portal)
 
     def stripe_webhook_secrets(self) -> tuple[str, ...]:
         return self._secrets("STRIPE_WEBHOOK_SECRETS", "whsec_…")

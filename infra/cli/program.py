@@ -18,6 +18,7 @@ from infra.cli.giving import end_subscription, gifts, give, take_back
 from infra.cli.keys import keys
 from infra.cli.migrate import migrate
 from infra.cli.operator import Operator
+from infra.cli.stripe_setup import stripe_setup
 from infra.env_file import EnvFileError
 from lib.billing.ports import CustomerGoneError
 from lib.errors import ConfigError, Refusal
@@ -64,5 +65,5 @@ def program(ctx: click.Context) -> None:
 
 for part in (explain, give, take_back, end_subscription):
     account.add_command(part)
-for part in (migrate, admin, keys, events, account, gifts, backfill):
+for part in (migrate, admin, keys, events, account, gifts, backfill, stripe_setup):
     program.add_command(part)

@@ -10,6 +10,7 @@ from typing import Any
 
 import stripe
 from stripe.params import CustomerCreateParams, RefundCreateParams
+from stripe.params.billing_portal import SessionCreateParams as PortalCreateParams
 from stripe.params.checkout import SessionCreateParams
 
 from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, connect
@@ -59,6 +60,7 @@ class StripePayments:
     ) -> None:
         self._app_url = app_url
         self._checkout = checkout or CheckoutSettings()
+        self._portal = settings.portal
         self._v1 = connect(settings, seconds).v1
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
@@ -204,9 +206,10 @@ class StripePayments:
     def open_portal(self, customer_id: str) -> str:
         with answered():
             try:
-                session = self._v1.billing_portal.sessions.create(
-                    {"customer": customer_id, "return_url": self._app_url}
-                )
+                visit: PortalCreateParams = {"customer": customer_id, "return_url": self._app_url}
+                if self._portal:
+                    visit["configuration"] = self._portal
+                session = self._v1.billing_portal.sessions.create(visit)
             except stripe.InvalidRequestError as error:
                 _refuse_gone_customer(error)
                 raise

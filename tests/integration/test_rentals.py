@@ -40,19 +40,6 @@ def grant(make: Factory, session_id: str) -> Row[Any]:
         return tx.execute(select(grants).where(grants.c.source_id == session_id)).one()
 
 
-def stripe(make: Factory, method: str, path: str, **form: Any) -> dict[str, Any]:
-    sent: dict[str, Any] = {"params" if method == "GET" else "data": form}
-    response = httpx.request(
-        method,
-        f"{make.stack.base_url}/sandbox/stripe/v1/{path}",
-        headers={"Authorization": f"Bearer {make.stack.settings.stripe_secret_key}"},
-        **sent,
-    )
-    assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
-
-
 def rented(make: Factory, **film: Any) -> tuple[Person, uuid.UUID, str]:
     person, video = make.person(), make.video(**({"level": 2} | RENTAL | film))
     session_id = pay(person, video)
@@ -133,11 +120,11 @@ def test_a_film_that_was_bought_stays(make: Factory) -> None:
 @pytest.mark.parametrize("amount", [None, 100], ids=["in full", "in part"])
 def test_a_refund_ends_it_when_it_is_in_full(make: Factory, amount: int | None) -> None:
     person, video, session_id = rented(make)
-    intent = stripe(make, "GET", f"checkout/sessions/{session_id}")["payment_intent"]
+    intent = make.stripe("GET", f"checkout/sessions/{session_id}")["payment_intent"]
     form = {"payment_intent": intent} | ({"amount": amount} if amount else {})
-    stripe(make, "POST", "refunds", **form)
+    make.stripe("POST", "refunds", **form)
     if amount:
-        wait_for(lambda: stripe(make, "GET", "charges", payment_intent=intent)["data"][0]["amount_refunded"])
+        wait_for(lambda: make.stripe("GET", "charges", payment_intent=intent)["data"][0]["amount_refunded"])
         person.api.post("confirm-checkout", {"session_id": session_id})
         assert watch(person, video).status_code == 200
         return
@@ -221,14 +208,14 @@ def test_fifty_clicks_at_once_are_one_page(make: Factory) -> None:
             )
         assert {answer.status_code for answer in pages} == {303}
         customers = [
-            found["id"] for found in stripe(make, "GET", "customers", email=person.email, limit=100)["data"]
+            found["id"] for found in make.stripe("GET", "customers", email=person.email, limit=100)["data"]
         ]
         assert len(customers) == 1
-        sessions = stripe(make, "GET", "checkout/sessions", customer=customers[0], limit=100)["data"]
+        sessions = make.stripe("GET", "checkout/sessions", customer=customers[0], limit=100)["data"]
         assert [found["status"] for found in sessions] == ["complete"]
-        charges = stripe(make, "GET", "charges", customer=customers[0], limit=100)["data"]
+        charges = make.stripe("GET", "charges", customer=customers[0], limit=100)["data"]
         assert len(charges) == 1
-        subscriptions = stripe(make, "GET", "subscriptions", customer=customers[0], status="all")["data"]
+        subscriptions = make.stripe("GET", "subscriptions", customer=customers[0], status="all")["data"]
         assert len(subscriptions) == (1 if "plan" in wish else 0)
 
 
@@ -256,10 +243,9 @@ def test_what_was_sold_does_not_change_with_the_offer(make: Factory) -> None:
 
 def test_a_promotion_code_that_makes_it_free(make: Factory) -> None:
     """Nothing to pay, so no payment at all: the finished page is what counts."""
-    coupon = stripe(make, "POST", "coupons", percent_off=100, duration="once")["id"]
+    coupon = make.stripe("POST", "coupons", percent_off=100, duration="once")["id"]
     code = f"FREE{uuid.uuid4().hex[:8].upper()}"
-    stripe(
-        make,
+    make.stripe(
         "POST",
         "promotion_codes",
         code=code,

@@ -73,6 +73,10 @@ class Deliveries:
         self._channels[channel.name] = channel
         self._notify()
 
+    def knows(self, channel: str) -> bool:
+        """Whether there is such a channel."""
+        return channel in self._channels
+
     def enqueue(self, channel: str, *, event_id: str, event_type: str, body: str, delay: float = 0) -> str:
         """Remember an event to be sent at once, or after ``delay`` seconds; returns the delivery's id.
 

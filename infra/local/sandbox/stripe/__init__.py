@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from infra.local.sandbox.deliveries import Channel, Deliveries
+from infra.local.sandbox.deliveries import Deliveries
 from infra.local.sandbox.state import State
-from infra.local.sandbox.stripe import catalog, lifecycle
+from infra.local.sandbox.stripe import account_setup, catalog, lifecycle
 from infra.local.sandbox.stripe.api import Api
-from infra.local.sandbox.stripe.book import CHANNEL, Book
+from infra.local.sandbox.stripe.book import Book
 from infra.local.sandbox.stripe.idempotency import Answers
 from infra.local.sandbox.stripe.site import Site
 from infra.local.sandbox.stripe.weather import Weather
@@ -57,19 +57,13 @@ def create_app(
         plans: The setting ``PLANS``; a product and a price is there for each from the start.
     """
     base = f"{settings.base_url}/sandbox/stripe"
-    deliveries.register(
-        Channel(
-            CHANNEL,
-            f"{settings.base_url}/stripe-webhook",
-            "Stripe-Signature",
-            settings.stripe_webhook_secret,
-            timeout=10,
-        )
-    )
     weather = Weather()
     book = Book(state, deliveries, weather.deliveries)
     with book.transaction():
         catalog.seed(book, plans)
+        account_setup.seed(
+            book, deliveries, f"{settings.base_url}/stripe-webhook", settings.stripe_webhook_secret
+        )
     site = Site(book, deliveries, weather)
     api = Api(book, Answers(state), settings.stripe_secret_key, base, weather)
 

@@ -23,6 +23,7 @@ EVENTS_KEPT = 30 * 86400
 _PREFIXES = {
     "charge": "ch",
     "checkout.session": "cs_test",
+    "billing_portal.configuration": "bpc",
     "billing_portal.session": "bps",
     "coupon": "",
     "customer": "cus",
@@ -41,7 +42,9 @@ _PREFIXES = {
     "refund": "re",
     "request": "req",
     "subscription": "sub",
+    "radar.early_fraud_warning": "issfr",
     "subscription_item": "si",
+    "webhook_endpoint": "we",
 }
 
 
@@ -92,7 +95,7 @@ class Book:
 
     def __init__(self, state: State, deliveries: Deliveries, post: Post) -> None:
         self._state = state
-        self._deliveries = deliveries
+        self.deliveries = deliveries
         self._post = post
         self._origin = Origin()
         self._happened: list[Object] = []
@@ -140,10 +143,20 @@ class Book:
             # What the customer waits for goes first: Stripe holds the success page back for it.
             for event in sorted(happened, key=lambda e: e["type"] != "checkout.session.completed"):
                 for body, delay in self._post(event):
-                    event["_delivery"] = self._deliveries.enqueue(
+                    event["_delivery"] = self.deliveries.enqueue(
                         CHANNEL, event_id=event["id"], event_type=event["type"], body=body, delay=delay
                     )
+                self._send_elsewhere(event)
         self._told += [_outline(event) for event in happened]
+
+    def _send_elsewhere(self, event: Object) -> None:
+        """To endpoints that were made by the API, beside the installation's own."""
+        body = json.dumps(shown(event), separators=(",", ":"))
+        for endpoint in self.all("webhook_endpoint"):
+            channel, wanted = f"{CHANNEL}.{endpoint['id']}", endpoint["enabled_events"]
+            listens = endpoint["status"] == "enabled" and ("*" in wanted or event["type"] in wanted)
+            if listens and self.deliveries.knows(channel):
+                self.deliveries.enqueue(channel, event_id=event["id"], event_type=event["type"], body=body)
 
     def find(self, kind: str, id: str | None) -> Object | None:
         """The object, or None."""
@@ -203,7 +216,7 @@ class Book:
 
     def events(self) -> list[Object]:
         """The outlines of the events Stripe still keeps, oldest first: ``id, created, type, pending_webhooks``."""
-        pending = {d["event_id"] for d in self._deliveries.recent(CHANNEL) if d["status"] != "delivered"}
+        pending = {d["event_id"] for d in self.deliveries.recent(CHANNEL) if d["status"] != "delivered"}
         since = self.now() - EVENTS_KEPT
         return [
             event | {"pending_webhooks": int(event["id"] in pending)}

@@ -120,15 +120,16 @@ def redeem_on_page(book: Book, session: Object, code: str) -> None:
     _total(book, session, priced_lines(book, session), discount)
 
 
-def pay(book: Book, session: Object, email: str) -> Object:
+def pay(book: Book, session: Object, email: str, card: str) -> Object:
     """The customer pays an open session with a good card.
 
     Args:
         book: Where it is written.
         session: Open.
         email: What the customer typed, used where the session has no customer and no email.
+        card: One of objects.CARDS.
     """
-    customer = _payer(book, session, email)
+    customer = _payer(book, session, email, card)
     lines = priced_lines(book, session)
     free = session["amount_total"] == 0
     changes: dict[str, Any] = {"status": "complete", "url": None}
@@ -138,7 +139,7 @@ def pay(book: Book, session: Object, email: str) -> Object:
     changes["customer_details"] = _details(customer["email"] if customer else email)
     if session["mode"] == "payment":
         if not free:
-            changes["payment_intent"] = _pay_once(book, session, customer, email)["id"]
+            changes["payment_intent"] = _pay_once(book, session, customer, email, card)["id"]
     else:
         if customer is None:
             raise RuntimeError("a session for a subscription always has or makes a customer")
@@ -305,7 +306,7 @@ def _total(
     )
 
 
-def _payer(book: Book, session: Object, email: str) -> Object | None:
+def _payer(book: Book, session: Object, email: str, card: str) -> Object | None:
     """The customer, made if the session has none and wants one, with the card as the default."""
     now = book.now()
     address = session["customer_email"] or email
@@ -315,7 +316,7 @@ def _payer(book: Book, session: Object, email: str) -> Object | None:
         customer = book.create(objects.customer(now, email=address), "customer.created")
     else:
         return None
-    method = objects.payment_method(now, customer["id"], customer["email"])
+    method = objects.payment_method(now, customer["id"], customer["email"], card)
     book.create(method, "payment_method.attached")
     settings = customer["invoice_settings"] | {"default_payment_method": method["id"]}
     return book.change(customer, "customer.updated", invoice_settings=settings, currency=session["currency"])
@@ -343,7 +344,7 @@ def _subscribe(
     return {"subscription": subscription["id"], "invoice": subscription["latest_invoice"]}
 
 
-def _pay_once(book: Book, session: Object, customer: Object | None, email: str) -> Object:
+def _pay_once(book: Book, session: Object, customer: Object | None, email: str, card: str) -> Object:
     data = session["_payment_intent_data"]
     if discount := session["_discount"]:
         catalog.redeem(book, discount[0], discount[1])
@@ -358,7 +359,7 @@ def _pay_once(book: Book, session: Object, customer: Object | None, email: str) 
     book.create(intent, "payment_intent.created")
     method = customer["invoice_settings"]["default_payment_method"] if customer else None
     if method is None:
-        made = objects.payment_method(book.now(), None, session["customer_email"] or email)
+        made = objects.payment_method(book.now(), None, session["customer_email"] or email, card)
         method = book.keep(made)["id"]
     payments.charge(book, intent, method, session["customer_email"] or email)
     return intent

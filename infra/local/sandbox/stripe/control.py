@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.local.sandbox.stripe import lifecycle, payments
+from infra.local.sandbox.stripe import lifecycle, objects, payments
 from infra.local.sandbox.stripe.book import Book, Object, shown
 from infra.local.sandbox.stripe.errors import Refusal
 
@@ -13,7 +13,7 @@ _FURTHEST = 1100 * 86400
 
 
 def control(book: Book, order: Any) -> Object:
-    """Carry out ``{email|customer|subscription, action}`` or ``{action: "advance", to: <RFC 3339 time>}``.
+    """Carry out ``{email|customer|subscription|session, action, amount?}`` or ``{action: "advance", to: <RFC 3339 time>}``.
 
     Returns:
         ``{"ok": true, "subscription": {…}}``, or ``{"ok": true, "now": <time>}`` for advance.
@@ -26,15 +26,21 @@ def control(book: Book, order: Any) -> Object:
     action = order.get("action")
     if action == "advance":
         return {"ok": True, "now": _advance(book, order)}
-    if not isinstance(action, str) or action not in _ACTIONS:
+    if not isinstance(action, str) or action not in {*_ACTIONS, *_OF_A_CHARGE}:
         raise Refusal(
-            f"action must be one of {', '.join([*_ACTIONS, 'advance'])}.", status=422, param="action"
+            f"action must be one of {', '.join([*_ACTIONS, *_OF_A_CHARGE, 'advance'])}.",
+            status=422,
+            param="action",
         )
-    extra = order.keys() - {"action", "email", "customer", "subscription"}
+    extra = order.keys() - {"action", "email", "customer", "subscription", "session", "amount"}
     if extra:
         raise Refusal(f"Unknown fields: {', '.join(sorted(extra))}.", status=422)
+    if action in _OF_A_CHARGE:
+        return _on_charge(book, order, _OF_A_CHARGE[action])
+    if extra := order.keys() & {"session", "amount"}:
+        raise Refusal(f"{action} does not take {', '.join(sorted(extra))}.", status=422)
     subscription = _subscription(book, order)
-    if subscription["status"] == "canceled" and action not in ("refund", "dispute_lost"):
+    if subscription["status"] == "canceled":
         raise Refusal(f"The subscription {subscription['id']} is canceled.", status=422)
     try:
         _ACTIONS[action](book, subscription)
@@ -107,12 +113,53 @@ def _resume(book: Book, subscription: Object) -> None:
     book.change(subscription, "customer.subscription.updated", **changes)
 
 
-def _refund(book: Book, subscription: Object) -> None:
-    payments.refund(book, _last_charge(book, subscription), reason="requested_by_customer")
+def _on_charge(
+    book: Book, order: Mapping[str, Any], act: Callable[[Book, Object, int | None], object]
+) -> Object:
+    """What banks do is done to a payment: a subscription's last one, or that of a checkout session for once."""
+    amount = order.get("amount")
+    if amount is not None and (not isinstance(amount, int) or isinstance(amount, bool)):
+        raise Refusal("amount must be a whole number.", status=422, param="amount")
+    if "session" in order:
+        session = book.find("checkout.session", str(order["session"]))
+        if session is None or session["payment_intent"] is None:
+            raise Refusal("There is no such session that was paid once.", status=404)
+        charge = book.get("charge", book.get("payment_intent", session["payment_intent"])["latest_charge"])
+        told: Object = {"session": shown(session)}
+    else:
+        subscription = _subscription(book, order)
+        try:
+            charge = _last_charge(book, subscription)
+        except Refusal as refusal:
+            raise Refusal(str(refusal), status=422) from refusal
+        told = {"subscription": shown(subscription)}
+    try:
+        act(book, charge, amount)
+    except Refusal as refusal:
+        raise Refusal(str(refusal), status=422) from refusal
+    return {"ok": True, **told}
 
 
-def _dispute_lost(book: Book, subscription: Object) -> None:
-    payments.lose_dispute(book, _last_charge(book, subscription))
+def _refund(book: Book, charge: Object, amount: int | None) -> None:
+    payments.refund(book, charge, amount=amount, reason="requested_by_customer")
+
+
+def _dispute(book: Book, charge: Object, _amount: int | None) -> None:
+    payments.open_dispute(book, charge)
+
+
+def _dispute_won(book: Book, charge: Object, _amount: int | None) -> None:
+    payments.close_dispute(book, charge, "won")
+
+
+def _dispute_lost(book: Book, charge: Object, _amount: int | None) -> None:
+    if not charge["disputed"]:
+        payments.open_dispute(book, charge)
+    payments.close_dispute(book, charge, "lost")
+
+
+def _early_fraud_warning(book: Book, charge: Object, _amount: int | None) -> None:
+    book.create(objects.early_fraud_warning(book.now(), charge), "radar.early_fraud_warning.created")
 
 
 def _last_charge(book: Book, subscription: Object) -> Object:
@@ -130,6 +177,11 @@ _ACTIONS: dict[str, Callable[[Book, Object], object]] = {
     "cancel_at_period_end": lifecycle.cancel_at_period_end,
     "pause": lifecycle.pause,
     "resume": _resume,
+}
+_OF_A_CHARGE: dict[str, Callable[[Book, Object, int | None], object]] = {
     "refund": _refund,
+    "dispute": _dispute,
+    "dispute_won": _dispute_won,
     "dispute_lost": _dispute_lost,
+    "early_fraud_warning": _early_fraud_warning,
 }

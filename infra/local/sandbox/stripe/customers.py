@@ -51,10 +51,18 @@ def open_portal(book: Book, given: Mapping[str, Any], page_base: str) -> Object:
     if "customer" not in given:
         raise Refusal("Missing required param: customer.", code="parameter_missing", param="customer")
     living(book, given["customer"], "customer")
+    wanted = given.get("configuration")
+    if wanted:
+        configuration = book.get("billing_portal.configuration", wanted, "configuration")
+    else:
+        configuration = next(c for c in book.all("billing_portal.configuration") if c["is_default"])
+    if not configuration["active"]:
+        raise Refusal("The configuration is not active.", param="configuration")
     session_id = new_id("billing_portal.session")
     session = objects.portal_session(
         book.now(),
         id=session_id,
+        configuration=configuration["id"],
         customer=given["customer"],
         url=f"{page_base}/{session_id}",
         return_url=given.get("return_url"),

@@ -1,6 +1,7 @@
 """A subscription's life: begun, renewed, missed, paused, changed, ended; and what falls due as time passes."""
 
 import calendar
+import copy
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -109,8 +110,11 @@ def renew(book: Book, subscription: Object, *, declined: bool = False, at_once: 
         start if at_once or subscription["status"] == "trialing" else subscription["billing_cycle_anchor"]
     )
     recurring = subscription["items"]["data"][0]["price"]["recurring"]
-    changes: dict[str, Any] = {"billing_cycle_anchor": anchor}
-    changes["items"] = _with_period(subscription, start, period_end(anchor, recurring, start))
+    items: Object = subscription["items"]
+    if following := subscription.get("_next_price"):
+        items = _with_price(items, book.get("price", following))
+    changes: dict[str, Any] = {"billing_cycle_anchor": anchor, "schedule": None, "_next_price": None}
+    changes["items"] = _with_period(items, start, period_end(anchor, recurring, start))
     changes["discounts"] = _lasting(book, subscription)
     if subscription["status"] == "trialing":
         changes.update(status="active", trial_end=min(subscription["trial_end"], start))
@@ -213,6 +217,25 @@ def reprice(
         payments.attempt(book, bill)
 
 
+def change_now(book: Book, subscription: Object, price: Object, proration: str) -> Object:
+    """Another plan from this moment on, and what it costs more for the rest of the period."""
+    after = copy.deepcopy(subscription)
+    item = after["items"]["data"][0]
+    reprice(book, after, item, price, item["quantity"], proration)
+    after.update(schedule=None, _next_price=None)
+    return book.change(subscription, "customer.subscription.updated", **after)
+
+
+def change_at_period_end(book: Book, subscription: Object, price: Object) -> Object:
+    """Another plan from the next period on; until then the one that is paid for."""
+    return book.change(
+        subscription,
+        "customer.subscription.updated",
+        schedule=f"sub_sched_{subscription['id'].removeprefix('sub_')}",
+        _next_price=price["id"],
+    )
+
+
 def open_invoices(book: Book, subscription: Object) -> list[Object]:
     """Its invoices that wait for payment."""
     return [
@@ -281,8 +304,13 @@ def _retry(book: Book, subscription: Object, bill: Object) -> None:
         cancel(book, subscription, "payment_failed")
 
 
-def _with_period(subscription: Object, start: int, end: int) -> Object:
-    items: Object = subscription["items"]
+def _with_price(items: Object, price: Object) -> Object:
+    changed = copy.deepcopy(items)
+    objects.set_price(changed["data"][0], price)
+    return changed
+
+
+def _with_period(items: Object, start: int, end: int) -> Object:
     changed = {"current_period_start": start, "current_period_end": end, "billed_until": end}
     return items | {"data": [item | changed for item in items["data"]]}
 

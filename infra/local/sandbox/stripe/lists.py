@@ -17,6 +17,8 @@ _REFERENCES = {
     ("discount", "customer"): "customer",
     ("discount", "promotion_code"): "promotion_code",
     ("dispute", "charge"): "charge",
+    ("radar.early_fraud_warning", "charge"): "charge",
+    ("radar.early_fraud_warning", "payment_intent"): "payment_intent",
     ("dispute", "payment_intent"): "payment_intent",
     ("invoice", "customer"): "customer",
     ("invoice", "default_payment_method"): "payment_method",

@@ -22,6 +22,16 @@ CARD = {
     "three_d_secure_usage": {"supported": True},
     "wallet": None,
 }
+#: Test cards that pay, by number: brand and fingerprint, the same for a number whoever pays with it.
+CARDS = {
+    "4242424242424242": ("visa", "Xt5EWLLDS7FJjR1c"),
+    "4000056655665556": ("visa", "kQ2mTr7vYb9LwZ4a"),
+    "5555555555554444": ("mastercard", "Hn8cPd3sVx6JfG1e"),
+    "2223003122003222": ("mastercard", "uR5yWk0tBq2MzN7i"),
+    "378282246310005": ("amex", "Lg4oCs9hDx1PvE8j"),
+    # Its bank asks first whether it is really the cardholder.
+    "4000002500003155": ("visa", "Tq7nFb2wKe6RzU3c"),
+}
 _NOWHERE = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 _NO_TAX = {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None}
 
@@ -246,13 +256,15 @@ def line_item(price: Object, quantity: int, description: str, amount_discount: i
     }
 
 
-def payment_method(now: int, customer: str | None, email: str | None) -> Object:
-    """The card 4242 4242 4242 4242."""
+def payment_method(now: int, customer: str | None, email: str | None, number: str) -> Object:
+    """One of CARDS."""
+    brand, fingerprint = CARDS[number]
+    looks = {"brand": brand, "display_brand": brand, "fingerprint": fingerprint, "last4": number[-4:]}
     return {
         **_head("payment_method", now),
         "allow_redisplay": "limited",
         "billing_details": {"address": _NOWHERE, "email": email, "name": None, "phone": None, "tax_id": None},
-        "card": CARD,
+        "card": CARD | looks | {"networks": {"available": [brand], "preferred": None}},
         "customer": customer,
         "customer_account": None,
         "metadata": {},
@@ -672,13 +684,31 @@ def dispute(now: int, charge: Object) -> Object:
     }
 
 
+def early_fraud_warning(now: int, charge: Object) -> Object:
+    """The card's network takes a charge for fraud, before its holder complains."""
+    return {
+        **_head("radar.early_fraud_warning", now),
+        "actionable": not charge["refunded"] and not charge["disputed"],
+        "charge": charge["id"],
+        "fraud_type": "unauthorized_use_of_card",
+        "payment_intent": charge["payment_intent"],
+    }
+
+
 def portal_session(
-    now: int, *, customer: str, url: str, id: str, return_url: str | None, locale: str | None
+    now: int,
+    *,
+    configuration: str,
+    customer: str,
+    url: str,
+    id: str,
+    return_url: str | None,
+    locale: str | None,
 ) -> Object:
     """A visit to the billing portal."""
     return {
         **_head("billing_portal.session", now, id),
-        "configuration": "bpc_sandbox",
+        "configuration": configuration,
         "customer": customer,
         "customer_account": None,
         "flow": None,

@@ -92,8 +92,17 @@ def challenge(session: Object) -> HTMLResponse:
     return _page(f"Checkout: {name}", body)
 
 
-def portal(session: Object, subscriptions: list[Object], names: dict[str, str]) -> HTMLResponse:
-    """The customer's subscriptions, each with its one button; ``names`` are the products' by id."""
+def portal(
+    session: Object, subscriptions: list[Object], names: dict[str, str], offered: list[Object]
+) -> HTMLResponse:
+    """The customer's subscriptions, each with its buttons.
+
+    Args:
+        session: The visit.
+        subscriptions: Newest first.
+        names: The products', by id.
+        offered: Prices that can be changed to.
+    """
     parts = []
     for subscription in subscriptions:
         price = subscription["items"]["data"][0]["price"]
@@ -102,10 +111,11 @@ def portal(session: Object, subscriptions: list[Object], names: dict[str, str]) 
         button = ""
         if subscription["status"] != "canceled":
             action, label = ("resume", "Don’t cancel") if ending else ("cancel", "Cancel at the period’s end")
-            button = (
-                f'<form method="post"><input type="hidden" name="subscription" value="{escape(subscription["id"])}">'
-                f'<button name="action" value="{action}">{label}</button></form>'
-            )
+            button = _button(subscription, action, label)
+            for other in offered:
+                if other["id"] != price["id"]:
+                    change = f"Change to {names[other['product']]}, {money(other['unit_amount'], other['currency'])}"
+                    button += _button(subscription, "change", change, other["id"])
         until = "Ends" if ending or subscription["status"] == "canceled" else "Renews"
         parts.append(
             f"<section><h2>{escape(names[price['product']])}</h2><p>{money(price['unit_amount'], price['currency'])}"
@@ -115,6 +125,14 @@ def portal(session: Object, subscriptions: list[Object], names: dict[str, str]) 
     back = f'<p><a href="{escape(session["return_url"])}">Go back</a></p>' if session["return_url"] else ""
     return _page(
         "Your subscription", f"<h1>Your subscription</h1>{''.join(parts) or '<p>None yet.</p>'}{back}"
+    )
+
+
+def _button(subscription: Object, action: str, label: str, price: str = "") -> str:
+    chosen = f'<input type="hidden" name="price" value="{escape(price)}">' if price else ""
+    return (
+        f'<form method="post"><input type="hidden" name="subscription" value="{escape(subscription["id"])}">{chosen}'
+        f'<button name="action" value="{action}">{escape(label)}</button></form>'
     )
 
 

@@ -131,16 +131,26 @@ def refund(
     return made
 
 
-def lose_dispute(book: Book, charge: Object) -> Object:
-    """A cardholder complains about a charge and the bank agrees."""
+def open_dispute(book: Book, charge: Object) -> Object:
+    """A cardholder complains about a charge: the money is gone until the bank has decided."""
     if charge["disputed"]:
         raise Refusal(f"Charge {charge['id']} is already disputed.")
     book.change(charge, None, disputed=True)
-    dispute = book.create(
+    return book.create(
         objects.dispute(book.now(), charge), "charge.dispute.created", "charge.dispute.funds_withdrawn"
     )
-    book.change(dispute, "charge.dispute.updated", status="lost")
+
+
+def close_dispute(book: Book, charge: Object, status: str) -> Object:
+    """The bank has decided: ``won`` by the account, or ``lost``."""
+    found = [d for d in book.all("dispute") if d["charge"] == charge["id"]]
+    if not found or found[-1]["status"] in ("won", "lost"):
+        raise Refusal(f"Charge {charge['id']} has no open dispute.")
+    dispute = found[-1]
+    book.change(dispute, "charge.dispute.updated", status=status)
     book.tell("charge.dispute.closed", dispute)
+    if status == "won":
+        book.tell("charge.dispute.funds_reinstated", dispute)
     return dispute
 
 

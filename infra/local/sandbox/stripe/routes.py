@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import stripe.params as p
 import stripe.params.billing_portal as portal_params
 import stripe.params.checkout as checkout_params
+import stripe.params.radar as radar_params
 
-from infra.local.sandbox.stripe import catalog, checkout, customers, subscriptions
+from infra.local.sandbox.stripe import account_setup, catalog, checkout, customers, subscriptions
 from infra.local.sandbox.stripe import payments as money
 from infra.local.sandbox.stripe.book import Book, Object
 from infra.local.sandbox.stripe.errors import Refusal, exclusive, missing
@@ -123,7 +124,7 @@ def _list_subscriptions(call: Call) -> Object:
         living=lambda thing, _wanted: thing["status"] != "canceled",
     )
     extra = {"status": status} if status else {"living": True}
-    return handle(Call(call.book, call.path, call.id, given | extra, call.base))
+    return handle(replace(call, given=given | extra))
 
 
 def _list_sessions(call: Call) -> Object:
@@ -335,8 +336,66 @@ ROUTES = (
         "POST",
         "/v1/billing_portal/sessions",
         portal_params.SessionCreateParams,
-        "customer locale return_url",
+        "configuration customer locale return_url",
         lambda c: customers.open_portal(c.book, c.given, f"{c.base}/portal"),
+    ),
+    Route(
+        "POST",
+        "/v1/billing_portal/configurations",
+        portal_params.ConfigurationCreateParams,
+        "business_profile default_return_url features metadata name",
+        lambda c: account_setup.create_configuration(c.book, c.given),
+    ),
+    Route(
+        "GET",
+        "/v1/billing_portal/configurations",
+        portal_params.ConfigurationListParams,
+        f"{_PAGING} active is_default",
+        _list("billing_portal.configuration"),
+    ),
+    Route(
+        "GET",
+        "/v1/billing_portal/configurations/{id}",
+        portal_params.ConfigurationRetrieveParams,
+        "",
+        _one("billing_portal.configuration"),
+    ),
+    Route(
+        "POST",
+        "/v1/billing_portal/configurations/{id}",
+        portal_params.ConfigurationUpdateParams,
+        "active business_profile default_return_url features metadata name",
+        lambda c: account_setup.update_configuration(c.book, c.id, c.given),
+    ),
+    Route(
+        "POST",
+        "/v1/webhook_endpoints",
+        p.WebhookEndpointCreateParams,
+        "api_version description enabled_events metadata url",
+        lambda c: account_setup.create_endpoint(c.book, c.book.deliveries, c.given),
+    ),
+    Route("GET", "/v1/webhook_endpoints", p.WebhookEndpointListParams, _PAGING, _list("webhook_endpoint")),
+    Route("GET", "/v1/webhook_endpoints/{id}", p.WebhookEndpointRetrieveParams, "", _one("webhook_endpoint")),
+    Route(
+        "POST",
+        "/v1/webhook_endpoints/{id}",
+        p.WebhookEndpointUpdateParams,
+        "description disabled enabled_events metadata url",
+        lambda c: account_setup.update_endpoint(c.book, c.book.deliveries, c.id, c.given),
+    ),
+    Route(
+        "GET",
+        "/v1/radar/early_fraud_warnings",
+        radar_params.EarlyFraudWarningListParams,
+        f"{_PAGING} charge payment_intent",
+        _list("radar.early_fraud_warning"),
+    ),
+    Route(
+        "GET",
+        "/v1/radar/early_fraud_warnings/{id}",
+        radar_params.EarlyFraudWarningRetrieveParams,
+        "",
+        _one("radar.early_fraud_warning"),
     ),
     Route(
         "GET",

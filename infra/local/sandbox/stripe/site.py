@@ -7,14 +7,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from infra.local.sandbox.deliveries import Deliveries
-from infra.local.sandbox.stripe import checkout, control, lifecycle, pages
+from infra.local.sandbox.stripe import checkout, control, pages, portal
 from infra.local.sandbox.stripe.book import CHANNEL, Book, Object
 from infra.local.sandbox.stripe.errors import Refusal
+from infra.local.sandbox.stripe.objects import CARDS
 from infra.local.sandbox.stripe.weather import Weather
 
 #: Seconds the success page is held back for the answer to checkout.session.completed.
 _HELD_BACK = 10.0
-_GOOD_CARD = "4242424242424242"
 _DECLINED_CARD = "4000000000000002"
 _CHALLENGED_CARD = "4000002500003155"
 
@@ -50,14 +50,14 @@ class Site:
             return pages.checkout(
                 session, wrong="We are unable to authenticate your payment method.", status=402
             )
-        if card not in (_GOOD_CARD, _CHALLENGED_CARD):
+        if card not in CARDS:
             return pages.checkout(session, wrong="Your card number is invalid.", status=400)
         try:
             # No await in here: of two clicks the second finds the session complete.
             with self._book.transaction() as happened:
                 if code := form.get("promotion_code", "").strip():
                     checkout.redeem_on_page(self._book, session, code)
-                checkout.pay(self._book, session, form.get("email", "").strip() or "viewer@example.com")
+                checkout.pay(self._book, session, form.get("email", "").strip() or "viewer@example.com", card)
         except Refusal as refusal:
             return pages.checkout(
                 self._book.get("checkout.session", session["id"]), wrong=str(refusal), status=400
@@ -74,17 +74,19 @@ class Site:
         if session is None:
             return pages.message("Not found", "This link is not valid.", 404)
         own = [s for s in self._book.all("subscription") if s["customer"] == session["customer"]]
+        offered = portal.offered(self._book, session)
         if request.method == "POST":
             chosen = [s for s in own if s["id"] == form.get("subscription") and s["status"] != "canceled"]
-            if not chosen or form.get("action") not in ("cancel", "resume"):
-                return pages.message(
-                    "Not possible", "There is no such subscription to change.", 400, session["url"]
-                )
-            with self._book.transaction():
-                lifecycle.cancel_at_period_end(self._book, chosen[0], form["action"] == "cancel")
+            try:
+                if not chosen:
+                    raise Refusal("There is no such subscription to change.")
+                with self._book.transaction():
+                    portal.act(self._book, session, chosen[0], form)
+            except Refusal as refusal:
+                return pages.message("Not possible", str(refusal), 400, session["url"])
             return RedirectResponse(session["url"], 303)
         names = {product["id"]: product["name"] for product in self._book.all("product")}
-        return pages.portal(session, own[::-1], names)
+        return pages.portal(session, own[::-1], names, offered)
 
     async def control(self, request: Request) -> Response:
         """POST /control."""
