@@ -1,8 +1,9 @@
 """process-task's work for billing: one event, or one account, made true in one transaction each."""
 
+import uuid
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from lib.billing import inbox, store
 from lib.billing.ports import CustomerGoneError, Payments
@@ -15,6 +16,7 @@ from lib.web import log
 # time to take a faulty release back before it has killed anything.
 MOST_FAILURES = 20
 
+_FRAUD_WARNING = "radar.early_fraud_warning."
 # Of an event's type -> the kind of thing it is about; the longer prefix first.
 _KINDS = (
     ("customer.subscription.", "subscription"),
@@ -23,7 +25,7 @@ _KINDS = (
     ("charge.dispute.", "dispute"),
     ("charge.", "charge"),
     ("refund.", "refund"),
-    ("radar.early_fraud_warning.", "early_fraud_warning"),
+    (_FRAUD_WARNING, "early_fraud_warning"),
 )
 
 
@@ -60,10 +62,19 @@ class StripeEvents:
                     inbox.settle_event(tx, event_id, "ignored")
                     return
                 self._sync.account(tx, user_id, actor=f"event:{event_id}")
+                if event.type.removeprefix("v1.").startswith(_FRAUD_WARNING):
+                    self._warn(tx, user_id, event)
                 inbox.settle_event(tx, event_id, "processed")
         except Exception as error:
             if not self._gave_up(event_id, error):
                 raise
+
+    @staticmethod
+    def _warn(tx: Connection, user_id: uuid.UUID, event: Row[Any]) -> None:
+        """A bank's guess takes nothing away: an operator decides, and hears of it as of an error."""
+        facts = {"user_id": str(user_id), "warning": event.object_id}
+        log.line("ERROR", "early fraud warning: refund and end, or expect a dispute", facts)
+        store.record(tx, "fraud_warning", user_id, f"event:{event.event_id}", {"warning": event.object_id})
 
     def _customer_of(self, event: Row[Any]) -> str | None:
         """Thin events name a thing, refunds and disputes a payment: whose it is has to be asked."""

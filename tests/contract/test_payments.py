@@ -17,13 +17,14 @@ import stripe
 from infra.local.processes import free_port
 from infra.local.supervisor import Stack
 from lib.adapters.stripe_payments import StripePayments
-from lib.billing.ports import CheckoutSession, CustomerGoneError, PaidSubscription, Payments
+from lib.billing.ports import CheckoutSession, CustomerGoneError, Film, PaidSubscription, Payments
 from lib.config import Environment, Plan, StripeSettings
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 from tests.billing import BASIC, PREMIUM
 from tests.fakes.payments import FakePayments
 
 APP = "https://app.example.com"
+CARD, ANOTHER_CARD = "4242424242424242", "5555555555554444"
 
 
 class Provider(Protocol):
@@ -31,7 +32,7 @@ class Provider(Protocol):
 
     payments: Payments
 
-    def pay(self, session: CheckoutSession) -> None: ...
+    def pay(self, session: CheckoutSession, card: str = CARD) -> None: ...
 
     def fail_payment(self, customer: str) -> None: ...
 
@@ -53,6 +54,16 @@ class Provider(Protocol):
     def lose_dispute(self, customer: str) -> str:
         """The dispute's id."""
 
+    def refund_film(self, session: CheckoutSession, amount: int | None) -> None: ...
+
+    def lose_film_dispute(self, session: CheckoutSession) -> None: ...
+
+    def warn_of_fraud(self, customer: str) -> str:
+        """The warning's id."""
+
+    def given_back(self, subscription: PaidSubscription) -> bool:
+        """Whether what was paid for a subscription was given back, all of it."""
+
 
 class Sandbox:
     def __init__(self, stack: Stack, environment: dict[str, str]) -> None:
@@ -61,9 +72,9 @@ class Sandbox:
         self._base = f"{stack.base_url}/sandbox/stripe"
         self._key = settings.secret_key
 
-    def pay(self, session: CheckoutSession) -> None:
+    def pay(self, session: CheckoutSession, card: str = CARD) -> None:
         assert session.url is not None
-        paid = httpx.post(session.url, data={"card": "4242424242424242"}, timeout=30)
+        paid = httpx.post(session.url, data={"card": card}, timeout=30)
         assert paid.status_code == 303, paid.text
 
     def fail_payment(self, customer: str) -> None:
@@ -95,6 +106,20 @@ class Sandbox:
         self._control(customer, "dispute_lost")
         return self._newest("disputes", customer)
 
+    def refund_film(self, session: CheckoutSession, amount: int | None) -> None:
+        self._tell(session=session.id, action="refund", **({"amount": amount} if amount else {}))
+
+    def lose_film_dispute(self, session: CheckoutSession) -> None:
+        self._tell(session=session.id, action="dispute_lost")
+
+    def warn_of_fraud(self, customer: str) -> str:
+        self._control(customer, "early_fraud_warning")
+        return self._newest("radar/early_fraud_warnings", customer)
+
+    def given_back(self, subscription: PaidSubscription) -> bool:
+        customer = self.call("GET", f"subscriptions/{subscription.id}")["customer"]
+        return all(charge["refunded"] for charge in self.call("GET", "charges", customer=customer)["data"])
+
     def call(self, method: str, path: str, **form: Any) -> dict[str, Any]:
         sent: dict[str, Any] = {"params" if method == "GET" else "data": form}
         response = httpx.request(
@@ -109,7 +134,10 @@ class Sandbox:
         return str(self.call("GET", what, charge=charge)["data"][0]["id"])
 
     def _control(self, customer: str, action: str) -> None:
-        done = httpx.post(f"{self._base}/control", json={"customer": customer, "action": action})
+        self._tell(customer=customer, action=action)
+
+    def _tell(self, **order: Any) -> None:
+        done = httpx.post(f"{self._base}/control", json=order)
         assert done.status_code == 200, done.text
 
 
@@ -118,8 +146,11 @@ class Fake:
         self._fake = FakePayments()
         self.payments: Payments = self._fake
 
-    def pay(self, session: CheckoutSession) -> None:
-        self._fake.pay(session.id)
+    def pay(self, session: CheckoutSession, card: str = CARD) -> None:
+        if self._fake.sells_film(session.id):
+            self._fake.pay_film(session.id)
+        else:
+            self._fake.pay(session.id, card)
 
     def fail_payment(self, customer: str) -> None:
         self._fake.change(customer, status="past_due", payment_missed_at=now())
@@ -149,6 +180,21 @@ class Fake:
 
     def lose_dispute(self, customer: str) -> str:
         return self._fake.take_back(customer, "disputed")
+
+    def refund_film(self, session: CheckoutSession, amount: int | None) -> None:
+        # In part it changes nothing that is told.
+        if amount is None:
+            self._fake.take_back_film(session.id, "refunded")
+
+    def lose_film_dispute(self, session: CheckoutSession) -> None:
+        self._fake.take_back_film(session.id, "disputed")
+
+    def warn_of_fraud(self, customer: str) -> str:
+        return self._fake.warn_of_fraud(customer)
+
+    def given_back(self, subscription: PaidSubscription) -> bool:
+        since = self._fake.refunded.get(subscription.id)
+        return since is not None and since <= subscription.created_at
 
 
 @pytest.fixture
@@ -191,6 +237,133 @@ def newest(provider: Provider, customer_id: str) -> PaidSubscription:
 
 def is_about(moment: datetime | None, expected: datetime) -> bool:
     return moment is not None and abs(moment - expected) < timedelta(minutes=2)
+
+
+def film(**facts: Any) -> Film:
+    wanted: dict[str, Any] = {
+        "id": uuid.uuid4(),
+        "title": "A film",
+        "amount": 399,
+        "currency": "usd",
+        "rental_hours": 48,
+    }
+    return Film(**(wanted | facts))
+
+
+def film_page(provider: Provider, customer_id: str, wanted: Film, **facts: Any) -> CheckoutSession:
+    given = {"promotion_code": None, "attempt": uuid.uuid4().hex, "user_id": uuid.uuid4()} | facts
+    return provider.payments.open_film_checkout(customer_id=customer_id, film=wanted, **given)
+
+
+# -- both: films ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [48, None], ids=["rented", "bought"])
+def test_a_film_that_was_paid_for_is_told_where_it_is_asked_for(
+    provider: Provider, hours: int | None
+) -> None:
+    customer_id, wanted = customer(provider), film(rental_hours=hours)
+    page = film_page(provider, customer_id, wanted)
+    assert provider.payments.customer(customer_id, films=True).films == ()
+    provider.pay(page)
+    assert provider.payments.checkout(page.id).state == "complete"
+    found = provider.payments.customer(customer_id, films=True)
+    (bought,) = found.films
+    assert (bought.id, bought.video_id, bought.window_hours) == (page.id, wanted.id, hours)
+    assert is_about(bought.paid_at, now())
+    assert bought.taken_back is None
+    assert found.subscriptions == ()
+    assert provider.payments.customer(customer_id).films == ()
+
+
+def test_films_come_newest_first_and_plans_are_no_films(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    pages = [film_page(provider, customer_id, film()) for _ in range(2)]
+    for page in pages:
+        provider.pay(page)
+    found = provider.payments.customer(customer_id, films=True)
+    assert [bought.id for bought in found.films] == [page.id for page in reversed(pages)]
+    assert len(found.subscriptions) == 1
+
+
+def test_the_same_attempt_is_the_same_page_of_a_film(provider: Provider) -> None:
+    customer_id, wanted = customer(provider), film()
+    facts = {"attempt": uuid.uuid4().hex, "user_id": uuid.uuid4()}
+    pages = {film_page(provider, customer_id, wanted, **facts).id for _ in range(2)}
+    assert len(pages) == 1
+
+
+def test_the_money_for_a_film_taken_back(provider: Provider) -> None:
+    customer_id = customer(provider)
+    pages = [film_page(provider, customer_id, film()) for _ in range(3)]
+    for page in pages:
+        provider.pay(page)
+    provider.refund_film(pages[0], None)
+    provider.lose_film_dispute(pages[1])
+    provider.refund_film(pages[2], 100)
+    found = provider.payments.customer(customer_id, films=True).films
+    assert {bought.id: bought.taken_back for bought in found} == {
+        pages[0].id: "refunded",
+        pages[1].id: "disputed",
+        pages[2].id: None,
+    }
+
+
+def test_a_film_for_nobody_and_with_no_code(provider: Provider) -> None:
+    with pytest.raises(CustomerGoneError):
+        film_page(provider, "cus_nobody", film())
+    with pytest.raises(InvalidPromotionCodeError):
+        film_page(provider, customer(provider), film(), promotion_code="NOSUCHCODE")
+
+
+# -- both: what is ended from here ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("why", ["duplicate", "trial_used", "revoked"])
+def test_an_ended_subscription_says_why(provider: Provider, why: str) -> None:
+    customer_id = subscribed(provider)
+    before = newest(provider, customer_id)
+    assert before.ended_because is None
+    provider.payments.end_subscription(before.id, why, refund_from=None)
+    after = newest(provider, customer_id)
+    assert (after.status, after.ended_because) == ("canceled", why)
+    assert not provider.given_back(after)
+    provider.payments.end_subscription(before.id, "revoked", refund_from=None)
+    assert newest(provider, customer_id).ended_because == why, "the first reason stays"
+
+
+def test_the_money_is_given_back_once(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    before = newest(provider, customer_id)
+    for _ in range(2):
+        provider.payments.end_subscription(before.id, "duplicate", refund_from=before.created_at)
+    after = newest(provider, customer_id)
+    assert after.ended_because == "duplicate"
+    assert provider.given_back(after)
+
+
+def test_what_somebody_else_ended_has_no_reason_of_ours(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    provider.cancel(customer_id)
+    assert newest(provider, customer_id).ended_because is None
+
+
+def test_a_trial_tells_its_card(provider: Provider) -> None:
+    told = []
+    for card in (CARD, CARD, ANOTHER_CARD):
+        customer_id = customer(provider)
+        provider.pay(open_page(provider, customer_id, trial_days=7), card)
+        told.append(newest(provider, customer_id).trial_card)
+    assert None not in told
+    assert told[0] == told[1] != told[2]
+    assert newest(provider, subscribed(provider)).trial_card is None, "no trial, no card"
+
+
+def test_a_warning_of_fraud_is_somebody_s(provider: Provider) -> None:
+    customer_id = subscribed(provider)
+    warning = provider.warn_of_fraud(customer_id)
+    assert provider.payments.customer_of("early_fraud_warning", warning) == customer_id
+    assert newest(provider, customer_id).taken_back is None, "a warning takes nothing back"
 
 
 # -- both: customers and pages ----------------------------------------------------------------------------
@@ -461,6 +634,10 @@ CALLS: dict[str, Callable[[Payments], object]] = {
     "open_checkout": lambda p: p.open_checkout(
         customer_id="cus_1", user_id=uuid.uuid4(), plan=BASIC, trial_days=0, promotion_code=None, attempt="1"
     ),
+    "open_film_checkout": lambda p: p.open_film_checkout(
+        customer_id="cus_1", user_id=uuid.uuid4(), film=film(), promotion_code=None, attempt="1"
+    ),
+    "end_subscription": lambda p: p.end_subscription("sub_1", "duplicate", refund_from=now()),
     "checkout": lambda p: p.checkout("cs_1"),
     "expire_checkout": lambda p: p.expire_checkout("cs_1"),
     "customer": lambda p: p.customer("cus_1"),

@@ -168,7 +168,16 @@ class FakePayments:
         """Whom the page asks to pay."""
         return self._sold[session_id][0]
 
-    def pay(self, session_id: str) -> PaidSubscription:
+    def sells_film(self, session_id: str) -> bool:
+        return isinstance(self._sold[session_id][1], Film)
+
+    def warn_of_fraud(self, customer_id: str) -> str:
+        """The bank takes a payment of the customer's for fraud; the warning's id."""
+        warning_id = f"issfr_{next(self._ids)}_{uuid.uuid4().hex}"
+        self._payers[warning_id] = customer_id
+        return warning_id
+
+    def pay(self, session_id: str, card: str = "4242424242424242") -> PaidSubscription:
         """The customer pays on the page."""
         customer_id, sold = self._sold[session_id]
         assert isinstance(sold, tuple)
@@ -181,6 +190,7 @@ class FakePayments:
             status="trialing" if trial_days else "active",
             trial_end=trial_end,
             current_period_end=trial_end or _now() + timedelta(days=30),
+            trial_card=card if trial_days else None,
         )
 
     def pay_film(self, session_id: str) -> FilmPurchase:

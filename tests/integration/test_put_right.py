@@ -223,3 +223,18 @@ def test_the_card_itself_is_not_kept(billing: Billing, payments: FakePayments) -
         (row,) = tx.execute(select(trial_cards)).all()
     assert set(row._mapping) == {"card_hash", "subscription_id", "created_at"}
     assert card.encode() not in row.card_hash
+
+
+def test_a_warning_of_fraud_is_told_to_operators_and_takes_nothing(make: Factory) -> None:
+    person = make.subscriber()
+    make.control(email=person.email, action="early_fraud_warning")
+    warned = select(audit_log).where(audit_log.c.user_id == person.id, audit_log.c.kind == "fraud_warning")
+
+    def told() -> Row[Any] | None:
+        with make.database.transaction() as tx:
+            return tx.execute(warned).first()
+
+    line = wait_for(told)
+    assert line.actor.startswith("event:evt_")
+    assert line.detail["warning"].startswith("issfr_")
+    assert person.api.get("account").json()["entitlement"]["active"]

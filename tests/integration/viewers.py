@@ -1,13 +1,24 @@
 """People, logins and rights by their rows alone: as many as a test likes, in no time."""
 
 import uuid
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
+from lib.billing.entitlement import Grant
 from lib.database.engine import Database
-from lib.database.schema import billing_accounts, entitlements, playback_sessions, sessions, users, videos
+from lib.database.schema import (
+    billing_accounts,
+    entitlements,
+    grants,
+    playback_sessions,
+    sessions,
+    users,
+    videos,
+)
 from lib.video.playback import _OPEN_PLAYBACK
 from lib.web.ports import Claims
 
@@ -55,6 +66,20 @@ class Viewer:
         } | values
         self._change(insert(billing_accounts).values(user_id=self.id))
         self._change(insert(entitlements).values(user_id=self.id, **row))
+        return self
+
+    def holds(self, *held: Grant) -> "Viewer":
+        """Gives grants by their rows; what they come to is not computed."""
+        self._change(upsert(billing_accounts).values(user_id=self.id).on_conflict_do_nothing())
+        for grant in held:
+            row = {"id": uuid.uuid4(), "user_id": self.id, "cause": "test"} | asdict(grant)
+            self._change(insert(grants).values(**row))
+        return self
+
+    def keeps(self, **values: Any) -> "Viewer":
+        """What was computed of the grants before, whether it is still true or not."""
+        self._change(upsert(billing_accounts).values(user_id=self.id).on_conflict_do_nothing())
+        self._change(insert(entitlements).values(user_id=self.id, **values))
         return self
 
     def open(

@@ -1,5 +1,6 @@
 """The account's books: every object, what happened to it, and the sandbox's clock."""
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
