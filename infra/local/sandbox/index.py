@@ -31,7 +31,10 @@ ACTIONS = (
     ("pause", "collection is paused"),
     ("resume", "and resumed"),
     ("refund", "the last payment, in full"),
+    ("dispute", "the cardholder complains about the last payment"),
+    ("dispute_won", "and the bank does not agree"),
     ("dispute_lost", "the bank takes the last payment back"),
+    ("early_fraud_warning", "the bank takes the last payment for fraud"),
 )
 # Kind in the state, heading, and what is shown of each.
 KINDS = (
