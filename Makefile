@@ -25,7 +25,7 @@ test-browser: $(VENV)/.tests ## the client in Chromium, which must be installed 
 	@python -m pytest tests/browser $(ARGS)
 
 faults: $(VENV)/.tests ## what may go wrong, all of it: every order, every death, thousands of events (FAULTS_SEED=… again)
-	@FAULTS=all python -m pytest -s tests/faults $(ARGS)
+	@FAULTS=all python -m pytest -s --timeout 3600 tests/faults $(ARGS)
 
 check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated files up to date
 	ruff format --check .

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -35,9 +36,11 @@ from lib.database.engine import Database
 from lib.database.schema import inbox
 from lib.errors import UnavailableError
 from lib.web.ports import Task, Tasks
+from tests.billing import Billing, event
 from tests.contract.tasks_emulator import running_emulator
 from tests.factories import wait_for
 from tests.fakes.cloud_tasks_server import CloudTasksServer
+from tests.fakes.payments import FakePayments
 from tests.fakes.tasks import FakeTasks
 from tests.integration.local.serving import Servers
 
@@ -230,6 +233,39 @@ def test_cloud_tasks_slow(server: CloudTasksServer) -> None:
     assert seconds_until_unavailable(cloud) < 2
     server.answers.set()
     cloud.enqueue(task())
+
+
+@pytest.mark.parametrize(
+    "status",
+    [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.PERMISSION_DENIED],
+)
+def test_what_the_queue_refuses_is_left_to_reconcile(
+    server: CloudTasksServer, database_apart: Database, status: grpc.StatusCode
+) -> None:
+    """Over Google's client: the webhook's event stays in the inbox, and its next task has a name of its own."""
+    cloud = CloudTasks(
+        settings_for("https://x.example", TASKS_QUEUE=QUEUE, TASKS_ENDPOINT=server.endpoint), seconds=2
+    )
+    billing = Billing(database_apart, FakePayments(), tasks=cloud)
+    payload = event(billing.customer(billing.user()))
+    server.refusal = status
+    billing.deliver(payload)
+    server.refusal = None
+    assert server.tasks == []
+    long_ago = inbox.update().values(enqueued_at=inbox.c.enqueued_at - timedelta(minutes=5))
+    with database_apart.transaction() as tx:
+        tx.execute(long_ago)
+    assert billing.left.reconcile() == {"events_left": 1, "events_enqueued": 1, "events_dead": 0}
+    with database_apart.transaction() as tx:
+        tx.execute(long_ago)
+    assert billing.left.reconcile()["events_enqueued"] == 1
+    first, second = (kept.name.rpartition("/")[2] for kept in server.tasks)
+    assert first.partition("-")[0] == second.partition("-")[0]
+    assert (first.partition("-")[2], second.partition("-")[2]) == ("2", "3")
+    for kept in server.tasks:
+        billing.events.process(json.loads(kept.http_request.body)["body"])
+    with database_apart.transaction() as tx:
+        assert tx.execute(select(inbox.c.state)).scalar_one() == "processed"
 
 
 # -- out of reach ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import random
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from sqlalchemy import func, select, text
 from lib.billing.comparison import Comparison
 from lib.billing.event_walk import EventWalk
 from lib.billing.told import ToldEvent
+from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import audit_log, grants, inbox, subscriptions
 from lib.errors import UnavailableError
@@ -42,6 +43,14 @@ CHANGES: list[dict[str, Any]] = [
     {"price_id": "price_basic", "lookup_key": BASIC.lookup_key},
     {"current_period_end": BEGUN + timedelta(days=70)},
 ]
+
+
+@pytest.fixture
+def database(apart: str) -> Iterator[Database]:
+    """With connections enough for every worker to have one and wait for Stripe."""
+    opened = Database(Environment({"DATABASE_URL": apart, "DB_POOL_SIZE": str(WORKERS + 2)}).database())
+    yield opened
+    opened.dispose()
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ def count(database: Database, query: Any) -> int:
 
 @pytest.mark.parametrize("many", [False, True], ids=["one account", "many accounts"])
 def test_a_flood(
-    database_apart: Database,
+    database: Database,
     dice: random.Random,
     thorough: bool,
     many: bool,
@@ -158,13 +167,13 @@ def test_a_flood(
         if thorough
         else (Flood(40, 240) if many else Flood(1, 60))
     )
-    sea = Sea(database_apart, size, dice)
+    sea = Sea(database, size, dice)
     sea.settle()
 
     clock = MovedClock()
     clock.ahead = timedelta(minutes=1)
-    walk = EventWalk(database_apart, sea.books, sea.billing.tasks, clock)
-    comparison = Comparison(database_apart, sea.books, sea.billing.tasks, clock)
+    walk = EventWalk(database, sea.books, sea.billing.tasks, clock)
+    comparison = Comparison(database, sea.books, sea.billing.tasks, clock)
     missed = 0
     while (found := walk.reconcile())["events_walked"]:
         missed += found["events_missed"]
@@ -179,14 +188,11 @@ def test_a_flood(
     assert drifted == 0, "the events alone made everything true"
     assert differing(sea) == []
     events = select(func.count()).select_from(inbox)
-    assert count(database_apart, events) == size.events
-    assert (
-        count(database_apart, events.where(inbox.c.state == "processed", inbox.c.attempts == 1))
-        == size.events
-    )
-    assert count(database_apart, select(func.count()).select_from(grants)) == size.accounts
-    assert repeated_changes(database_apart) == 0, "an effect twice"
-    assert deadlocks(database_apart) == 0
+    assert count(database, events) == size.events
+    assert count(database, events.where(inbox.c.state == "processed", inbox.c.attempts == 1)) == size.events
+    assert count(database, select(func.count()).select_from(grants)) == size.accounts
+    assert repeated_changes(database) == 0, "an effect twice"
+    assert deadlocks(database) == 0
 
 
 def repeated_changes(database: Database) -> int:
