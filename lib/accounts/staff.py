@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from lib.accounts import store
+from lib.accounts import mail_store, store
 from lib.accounts.ports import Hasher
 from lib.database.engine import Database
 from lib.errors import NotFoundError
@@ -31,8 +31,8 @@ class Staff:
     def add(self, email: str, *, password: str | None, actor: str, name: str | None = None) -> Appointment:
         """Makes the account an admin's, and the account itself if there is none.
 
-        A password that is not the account's becomes it, and ends the account's logins: addresses are not
-        verified, so whoever registered this one before need not be its owner.
+        A password that is not the account's becomes it, and ends the account's logins and links: whoever
+        registered this address before need not be its owner. It counts as verified: the operator knows whose it is.
 
         Args:
             email: normalised.
@@ -55,6 +55,9 @@ class Staff:
             if changed and password_hash:
                 store.replace_password_hash(tx, user.id, old=user.password_hash, new=password_hash)
                 store.revoke_sessions(tx, user.id, None)
+                mail_store.end_links(tx, user.id)
+            if password_hash is not None:
+                mail_store.verify_email(tx, user.id)
             if promoted or changed:
                 detail = {"created": bool(made), "password_set": changed}
                 store.record(tx, "admin_added", user.id, detail, actor=actor)

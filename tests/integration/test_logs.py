@@ -9,12 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from infra.local.supervisor import ADMIN_EMAIL, Stack
 from lib.database.engine import Database
-from lib.database.schema import metadata
-from tests.factories import PASSWORD, Factory, wait_for
+from lib.database.schema import mails, metadata
+from tests.factories import PASSWORD, Factory, Person, wait_for
+from tests.mailbox import Mailbox, token_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -168,7 +169,34 @@ def talk(stack: Stack, make: Factory) -> Talk:
     assert upload.status_code == 201, upload.text
     checkout = person.api.post("create-checkout", {"plan": "basic"})
     assert checkout.status_code == 201, checkout.text
+    _mailed(stack, make, person, said)
     return said
+
+
+def _mailed(stack: Stack, make: Factory, person: Person, said: Talk) -> None:
+    """Links, used and not; a mail that is refused, one that nobody gets; all of them settled."""
+    stranger, mailbox = make.client(), Mailbox(stack.base_url)
+    said.secrets.add(token_of(mailbox.newest(person.email)))
+    for number in (2, 3):
+        stranger.post("reset-password", {"email": person.email})
+        said.secrets.add(token_of(mailbox.newest(person.email, number)))
+    token, password = token_of(mailbox.newest(person.email, 3)), f"new-{uuid.uuid4().hex}"
+    assert stranger.post("reset-password", {"token": token, "password": password}).status_code == 204
+    stranger.post("verify-email", {"token": f"made-up-{password}"})
+    said.secrets.add(password)
+    for answer in ("refuse", "take"):
+        unknown = f"{uuid.uuid4().hex}@example.com"
+        mailbox.answer(unknown, answer)
+        if answer == "refuse":
+            make.person(email=unknown)
+        stranger.post("reset-password", {"email": unknown})
+        said.emails.add(unknown)
+
+    def settled() -> bool:
+        with make.database.transaction() as tx:
+            return tx.scalar(select(func.count()).where(mails.c.email.in_(said.emails))) == 0
+
+    wait_for(settled)
 
 
 def settings_secrets(stack: Stack) -> set[str]:

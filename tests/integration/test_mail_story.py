@@ -1,6 +1,5 @@
 """A stranger's way with mail, over HTTP on the whole stack: register, verify, forget the password."""
 
-import re
 import uuid
 from typing import Any
 
@@ -12,43 +11,10 @@ from infra.local.supervisor import Stack
 from lib.database.schema import links, mails
 from tests.api import Api, refused
 from tests.factories import PASSWORD, Factory, wait_for
+from tests.integration.test_refresh import spent_long_ago
+from tests.mailbox import Mailbox, token_of
 
 NEW = "another walk by another sea"
-Mail = dict[str, Any]
-
-
-class Mailbox:
-    """What arrived in the sandbox."""
-
-    def __init__(self, base_url: str) -> None:
-        self._url = f"{base_url}/sandbox"
-
-    def of(self, email: str) -> list[Mail]:
-        """The newest first."""
-        found: list[Mail] = httpx.get(f"{self._url}/mail", params={"to": email}, timeout=30).json()["mails"]
-        return found
-
-    def newest(self, email: str, number: int = 1) -> Mail:
-        """The last of so many, once they are there."""
-
-        def arrived() -> list[Mail] | None:
-            found = self.of(email)
-            return found if len(found) >= number else None
-
-        return wait_for(arrived)[0]
-
-    def answer(self, email: str, answer: str) -> None:
-        httpx.post(f"{self._url}/mail/control", json={"to": email, "answer": answer}).raise_for_status()
-
-    def reconcile(self) -> None:
-        answer = httpx.post(f"{self._url}/tasks/reconcile", timeout=60).json()
-        assert answer["status"] == 200, answer
-
-
-def token_of(mail: Mail) -> str:
-    (token,) = set[str](re.findall(r"\?token=([\w-]+)", mail["text"]))
-    assert f"?token={token}" in mail["html"]
-    return token
 
 
 @pytest.fixture
@@ -208,7 +174,7 @@ def test_a_stolen_login_is_told_of(make: Factory, mailbox: Mailbox) -> None:
     person = make.person()
     login = make.login(person.email, device_name="Sam's phone")
     make.client().post("refresh", {"refresh_token": login.refresh_token})
-    _spent_long_ago(make, login.refresh_token)
+    spent_long_ago(make, login.refresh_token)
     refused(
         make.client().post("refresh", {"refresh_token": login.refresh_token}), 401, "invalid_refresh_token"
     )
@@ -216,12 +182,6 @@ def test_a_stolen_login_is_told_of(make: Factory, mailbox: Mailbox) -> None:
     mail = mailbox.newest(person.email, 2)
     assert mail["subject"] == "We ended one of your logins"
     assert "Sam's phone" in mail["text"]
-
-
-def _spent_long_ago(make: Factory, token: str) -> None:
-    from tests.integration.test_refresh import spent_long_ago
-
-    spent_long_ago(make, token)
 
 
 def test_a_server_that_says_later_is_asked_again(make: Factory, mailbox: Mailbox) -> None:
