@@ -10,7 +10,7 @@ TFCHECK ?= PYTHONPATH=../shared/tools/tfcheck build/tfcheck/bin/python
 PLANS ?= terraform -chdir=infra/gcp init -backend=false -input=false && terraform -chdir=infra/gcp validate && terraform -chdir=infra/gcp test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults test-browser check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops backfill stripe-setup deploy clean
+.PHONY: help run test faults timing test-browser check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops backfill stripe-setup deploy clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test-browser: $(VENV)/.tests ## the client in Chromium, which must be installed 
 
 faults: $(VENV)/.tests ## what may go wrong, all of it: every order, every death, thousands of events (FAULTS_SEED=… again)
 	@FAULTS=all python -m pytest -s --timeout 3600 tests/faults $(ARGS)
+
+timing: $(VENV)/.timing ## whether the time an answer takes tells who has an account (docs/security.md)
+	@python -m tests.timing $(ARGS)
 
 check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated files up to date
 	ruff format --check .
@@ -68,6 +71,7 @@ lock: $(VENV)/.tests ## pin all dependencies anew, with hashes, from pyproject.t
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group local -o infra/local/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group dev -o tests/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes tests/emulator-requirements.in -o tests/emulator-requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c tests/requirements.txt tests/timing/requirements.in -o tests/timing/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes infra/gcp/tests/requirements.in -o infra/gcp/tests/requirements.txt
 
 function: $(VENV)/.local ## one function alone with the settings of `make run`: make function NAME=login PORT=8080
@@ -116,4 +120,8 @@ $(VENV)/.tests: tests/requirements.txt | $(VENV)/bin/python
 build/checkov/.done: infra/gcp/tests/requirements.txt | $(VENV)/.tests
 	@echo "Installing checkov …"
 	@uv venv -q --clear build/checkov && uv pip install -q --python build/checkov --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.timing: tests/timing/requirements.txt $(VENV)/.tests
+	@python -m pip install -q --require-hashes -r $<
 	@touch $@
