@@ -425,6 +425,22 @@ def test_an_account_that_never_paid(cli: CommandLine, make: Factory) -> None:
     assert cli.json("account", "show", person.email)["subscriptions"] == []
 
 
+def test_the_audit_log_of_an_account_and_of_one_that_is_gone(cli: CommandLine, make: Factory) -> None:
+    person = make.person()
+    said = cli.json("account", "audit", person.email)
+    assert (said["user_id"], said["gone"]) == (str(person.id), False)
+    (line,) = said["audit"]
+    assert (line["kind"], line["actor"], line["address"]) == ("registered", f"user:{person.id}", "127.0.0.1")
+    person.api.call("DELETE", "account", json={"password": PASSWORD})
+    assert "no such account" in cli.fails(1, "account", "audit", person.email)
+    said = cli.json("account", "audit", str(person.id))
+    assert said["gone"] is True
+    assert [(line["kind"], line["address"]) for line in said["audit"]] == [
+        ("account_deleted", None),
+        ("registered", None),
+    ]
+
+
 def test_accounts_that_cannot_be_synced(cli: CommandLine, make: Factory) -> None:
     assert "no such account" in cli.fails(1, "account", "sync", address())
     assert "no such account" in cli.fails(1, "account", "show", str(uuid.uuid4()))

@@ -1,0 +1,93 @@
+"""A login that is being verified while the account changes: it begins with what holds now, or not at all."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import func, select
+
+from lib.accounts import store
+from lib.accounts.outbox import Outbox
+from lib.accounts.service import Accounts
+from lib.adapters.argon2_hasher import Argon2Hasher
+from lib.adapters.jwt_tokens import JwtTokens
+from lib.config import Environment
+from lib.database.engine import Database
+from lib.database.schema import sessions
+from lib.errors import InvalidCredentialsError, UnavailableError
+from lib.web.ports import SystemClock
+from tests.factories import PASSWORD
+from tests.fakes.tasks import FakeTasks
+
+
+class SlowHasher(Argon2Hasher):
+    """Something happens between the verified password and the login it opens."""
+
+    def __init__(self) -> None:
+        super().__init__(2, memory_kib=64, passes=1)
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        fits = super().verify(password_hash, password)
+        self.meanwhile()
+        return fits
+
+
+class Race:
+    def __init__(self, database: Database, environment: dict[str, str]) -> None:
+        env = Environment(environment)
+        self.database = database
+        self.hasher = SlowHasher()
+        rules = replace(env.accounts(), count_loopback=False)
+        tokens, outbox = JwtTokens(env.tokens()), Outbox(FakeTasks())
+        self.accounts = Accounts(database, self.hasher, tokens, SystemClock(), rules, outbox)
+        self.email = f"{uuid.uuid4().hex}@example.com"
+        login = self.accounts.register(email=self.email, password=PASSWORD, name=None, address="127.0.0.1")
+        assert login is not None
+        self.user_id = login.user.id
+
+    def log_in(self) -> None:
+        self.accounts.login(email=self.email, password=PASSWORD, device_name=None, address="127.0.0.1")
+
+    def logins(self) -> int:
+        with self.database.transaction() as tx:
+            mine = sessions.c.user_id == self.user_id
+            return tx.scalar(select(func.count()).select_from(sessions).where(mine)) or 0
+
+
+@pytest.fixture
+def race(database_apart: Database, environment: dict[str, str]) -> Race:
+    return Race(database_apart, environment)
+
+
+def test_nothing_happens_meanwhile(race: Race) -> None:
+    race.log_in()
+    assert race.logins() == 2
+
+
+def test_the_password_is_changed_meanwhile(race: Race) -> None:
+    """That ended all logins; one with the old password would outlive it."""
+
+    def change() -> None:
+        with race.database.transaction() as tx:
+            store.change_user(tx, race.user_id, {"password_hash": race.hasher.hash("another one")})
+
+    race.hasher.meanwhile = change
+    with pytest.raises(UnavailableError):
+        race.log_in()
+    assert race.logins() == 1
+    race.hasher.meanwhile = lambda: None
+    with pytest.raises(InvalidCredentialsError):
+        race.log_in()
+
+
+def test_the_account_is_deleted_meanwhile(race: Race) -> None:
+    def leave() -> None:
+        with race.database.transaction() as tx:
+            store.delete_user(tx, race.user_id)
+
+    race.hasher.meanwhile = leave
+    with pytest.raises(InvalidCredentialsError):
+        race.log_in()
+    assert race.logins() == 0
