@@ -27,6 +27,14 @@ class UploadAnswer(AnswerModel):
     upload: UploadPlace
 
 
+class FilmPrice(AnswerModel):
+    amount: int
+    """In the currency's smallest unit."""
+    currency: str
+    rental_hours: int | None
+    """How long it may be watched once begun; null: it is bought for good."""
+
+
 class ListedVideo(AnswerModel):
     id: UUID
     title: str
@@ -41,6 +49,8 @@ class ListedVideo(AnswerModel):
     """HLS of the first seconds, for anybody; none at Cloudflare, or where the film has no preview."""
     trailer_id: UUID | None
     """Another video, to be opened with get-playback."""
+    price: FilmPrice | None
+    """What it costs by itself (create-checkout); null where it is not sold so."""
     series: str | None
     season: int | None
     episode: int | None

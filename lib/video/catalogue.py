@@ -121,6 +121,13 @@ class Catalogue:
             if preview is None
             else signer.preview_url(row.playback_id, seconds=preview, expires_at=expires_at),
             "trailer_id": None if row.trailer_id is None else str(row.trailer_id),
+            "price": None
+            if row.price_amount is None
+            else {
+                "amount": row.price_amount,
+                "currency": row.price_currency,
+                "rental_hours": row.rental_hours,
+            },
             "series": row.series,
             "season": row.season,
             "episode": row.episode,

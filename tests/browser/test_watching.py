@@ -2,10 +2,12 @@
 
 import time
 import uuid
+from pathlib import Path
 
 import httpx
 from playwright.sync_api import expect
 
+from tests import film
 from tests.browser.conftest import PLAYBACK_SECONDS, Visit
 from tests.browser.visitor import Film
 from tests.factories import Factory, wait_for
@@ -163,6 +165,30 @@ def test_a_plan_that_is_too_small_says_so(
     viewer.sign_in(subscriber)
     viewer.open(f"/watch/{film_premium.id}")
     viewer.sees("Your plan does not include this film")
+
+
+def test_a_stranger_to_the_plans_sees_the_beginning_and_rents_the_film(
+    visit: Visit, make: Factory, film_file: Path
+) -> None:
+    rented = Film(film.upload(make, make.client(), film_file, "For one evening"), "For one evening")
+    terms = {"preview_seconds": 5, "price_amount": 399, "price_currency": "usd", "rental_hours": 48}
+    answer = make.admin().api.call("PATCH", "manage-video", params={"video_id": rented.id}, json=terms)
+    assert answer.status_code == 200, answer.text
+    viewer = visit()
+    viewer.sign_in(make.person().email)
+    viewer.open("/")
+    viewer.follow(rented.title)
+    viewer.sees("This film is part of a plan")
+    viewer.keep("for-rent")
+    viewer.press("Watch the beginning")
+    viewer.wait_until_playing(1)
+    # The beginning ends, and the way in is there again.
+    viewer.sees("This film is part of a plan")
+    viewer.press("Rent for 48 hours: $3.99")
+    viewer.press("Pay")
+    viewer.sees("Thank you")
+    viewer.follow(f"Watch “{rented.title}”")
+    viewer.wait_until_playing(1)
 
 
 def test_a_film_that_is_gone_says_so(visit: Visit, subscriber: str) -> None:

@@ -379,6 +379,15 @@ class Minutes:
         return datetime(2026, 11, 23, 12, tzinfo=UTC) + timedelta(minutes=self.minutes)
 
 
+def test_what_a_film_costs_by_itself(api: Api, make: Factory) -> None:
+    theirs = word()
+    make.video(title=f"Not sold {theirs}")
+    make.video(title=f"Rented {theirs}", price_amount=399, price_currency="usd", rental_hours=48)
+    rented, not_sold = listed(api, q=theirs)
+    assert rented["price"] == {"amount": 399, "currency": "usd", "rental_hours": 48}
+    assert not_sold["price"] is None
+
+
 def test_pictures_are_signed_to_the_hour(make: Factory, environment: dict[str, str]) -> None:
     """So that within one they are the same, and need not be signed again."""
     theirs, clock = word(), Minutes(0)

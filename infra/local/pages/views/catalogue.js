@@ -134,13 +134,15 @@ function welcome() {
 
 function card(film, sold) {
   const { id, description, duration } = film;
+  // What the film's own view shows: there is no function to ask for one film.
+  const state = { title: film.title, description, preview_url: film.preview_url, trailer_id: film.trailer_id, price: film.price };
   const plan = planFor(sold, film.level);
   return h(
     "li",
     {},
     h(
       "a",
-      { class: "film", href: `/watch/${id}`, "data-state": JSON.stringify({ title: film.title, description }) },
+      { class: "film", href: `/watch/${id}`, "data-state": JSON.stringify(state) },
       h(
         "span",
         { class: "poster" },

@@ -4,6 +4,7 @@ import { h } from "../dom.js";
 import { planName } from "../plans.js";
 import { go, signIn } from "../router.js";
 import { call, user } from "../session.js";
+import { takeWanted } from "../wanted.js";
 import { describe } from "./membership.js";
 
 export const title = "Thank you";
@@ -19,11 +20,20 @@ export async function render(place, { query }) {
     attempts: 3,
   });
   const what = describe(subscription, entitlement, await planName(entitlement.plan));
-  if (entitlement.active) said.textContent = `You are in. ${what}`;
+  const wanted = takeWanted();
+  if (wanted?.bought) said.textContent = `“${wanted.title}” is yours to watch.`;
+  else if (entitlement.active) said.textContent = `You are in. ${what}`;
   // A card that had a free trial before gets no second one.
   else if (entitlement.reason === "canceled") said.textContent = "Nothing was charged: this card has had its free trial. Choose the plan again, without one.";
   else said.textContent = "Your payment is on its way. The films open as soon as it arrives.";
   card.append(
-    h("p", { class: "row" }, h("a", { class: "button", href: "/" }, "To the films"), h("a", { href: "/me" }, "Your account")),
+    h(
+      "p",
+      { class: "row" },
+      wanted
+        ? h("a", { class: "button", href: `/watch/${wanted.id}` }, `Watch “${wanted.title}”`)
+        : h("a", { class: "button", href: "/" }, "To the films"),
+      h("a", { href: "/me" }, "Your account"),
+    ),
   );
 }

@@ -1,10 +1,11 @@
 // What stands in the film's place when it may not be played: why, and what one can do.
 
 import { h } from "../dom.js";
-import { moment } from "../format.js";
+import { money, moment } from "../format.js";
 import { press } from "../press.js";
 import { messageOf } from "../refusals.js";
 import { call } from "../session.js";
+import { want } from "../wanted.js";
 
 const plansLink = (text) => h("a", { class: "button", href: "/plans" }, text);
 const portalButton = (text) =>
@@ -21,13 +22,27 @@ const REASONS = {
   disputed: ["Your payment was disputed at your bank", "Write to us if that is a mistake.", () => plansLink("See the plans")],
 };
 
-/** `again(takeover)` asks for the film once more, ending the given playback session first. */
-export function refusalPanel(error, { again }) {
+const term = ({ rental_hours }) => (rental_hours ? `Rent for ${rental_hours} hours` : "Buy");
+const buyButton = (film) =>
+  film.price &&
+  press(`${term(film.price)}: ${money(film.price)}`, async () => {
+    const options = { body: { video_id: film.id }, key: crypto.randomUUID(), attempts: 3 };
+    want(film, { bought: true });
+    location.assign((await call("POST", "create-checkout", options)).checkout_url);
+  });
+
+/**
+ * `again(takeover)` asks for the film once more, ending the given playback session first; `preview()` plays its beginning,
+ * where anybody may watch that.
+ */
+export function refusalPanel(error, film, { again, preview }) {
+  const others = [buyButton(film), film.preview_url && press("Watch the beginning", preview)];
   const retry = (text) => press(text, () => again());
   switch (error.code) {
     case "subscription_required": {
+      want(film);
       const [title, text, way] = REASONS[error.problem.reason] ?? REASONS.none;
-      return panel(title, h("p", {}, text), way());
+      return panel(title, h("p", {}, text), way(), ...others);
     }
     case "plan_upgrade_required":
       return panel(
@@ -35,6 +50,7 @@ export function refusalPanel(error, { again }) {
         h("p", {}, "A larger plan does. You can change yours at any time."),
         portalButton("Change your plan"),
         plansLink("Compare the plans"),
+        ...others,
       );
     case "too_many_streams":
       return panel(

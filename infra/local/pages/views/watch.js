@@ -29,7 +29,8 @@ export async function render(place, { params }) {
     stage,
     note,
     h("h1", {}, film.title),
-    film.description && h("p", { class: "description" }, film.description),
+    film.description ? h("p", { class: "description" }, film.description) : "",
+    film.trailer_id ? h("p", {}, h("a", { href: `/watch/${film.trailer_id}` }, "Watch the trailer")) : "",
   );
 
   let stream = null;
@@ -91,9 +92,18 @@ export async function render(place, { params }) {
     player.unload();
     if (document.fullscreenElement) document.exitFullscreen();
     if (error instanceof SignedOut) return go(signIn(), { replace: true });
-    stage.replaceChildren(refusalPanel(error, { again: (takeover) => open({ takeover, position }) }));
+    const again = (takeover) => open({ takeover, position });
+    stage.replaceChildren(refusalPanel(error, film, { again, preview: () => preview(error) }));
     stage.querySelector("h2").focus();
     if (error.code === "video_not_ready") timer = setTimeout(open, NOT_READY_AGAIN);
+  }
+
+  /** The beginning, which anybody may watch; then why there is no more. */
+  function preview(error) {
+    stage.replaceChildren(video);
+    player.load(film.preview_url);
+    video.addEventListener("ended", () => refuse(error), { once: true });
+    return video.play();
   }
 
   await open();
@@ -107,9 +117,9 @@ export async function render(place, { params }) {
   };
 }
 
-/** Title and description: from the page that led here, or from the list. */
+/** What is known of the film: from the page that led here, or from the list. */
 async function about(id) {
-  if (history.state?.title) return history.state;
+  if (history.state?.title) return { id, ...history.state };
   const { videos } = await send("GET", "list-videos?limit=100");
-  return videos.find((film) => film.id === id) ?? { title: "Film", description: "" };
+  return videos.find((film) => film.id === id) ?? { id, title: "Film" };
 }
