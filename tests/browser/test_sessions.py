@@ -13,6 +13,14 @@ _LATER = f"""() => {{
   Date.now = () => now() + {ACCESS_TOKEN_SECONDS * 1000};
 }}"""
 
+_ASK_AT = """(moment) => {
+  window.asked = import("/pages/session.js").then(async ({ call }) => {
+    await new Promise((done) => setTimeout(done, moment - Date.now()));
+    return call("GET", "account");
+  });
+  return undefined;
+}"""
+
 # A token that the page takes for good and the server does not.
 _SPOIL = """async () => {
   const { refresh_token, user } = JSON.parse(localStorage.getItem("streamly.session"));
@@ -31,10 +39,10 @@ def test_several_tabs_share_one_refresh(visit: Visit, subscriber: str) -> None:
     before = len(device.traffic.answers("refresh"))
     for tab in tabs:
         tab.evaluate(_LATER)
-    # All at once, each in a tab that thinks its token has run out.
+    # All in the same moment, each in a tab that thinks its token has run out.
+    moment = tabs[0].evaluate("Date.now() + 2000")
     for tab in tabs:
-        tab.evaluate("""() => void (window.asked = import("/pages/session.js")
-          .then(({ call }) => call("GET", "account")))""")
+        tab.evaluate(_ASK_AT, moment)
     answers = [tab.evaluate("async () => (await window.asked).user.email") for tab in tabs]
     assert answers == [subscriber] * 3
     refreshed = device.traffic.answers("refresh")[before:]
