@@ -18,6 +18,7 @@ WANTED = {
     "renewal-day",
     "stripe-down",
     "mux-down",
+    "mail-down",
     "database-failover",
     "key-leak",
     "poison-event",
