@@ -43,18 +43,23 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def apart(template: str) -> str:
-    """The address of a database of the test's own, that no running function looks at.
-
-    For services with fakes: what a test leaves lying about is found by no reconcile but its own.
-    """
+def copied(template: str) -> str:
+    """The address of a new copy of the template."""
     url = make_url(template)
     name = f"apart_{uuid.uuid4().hex}"
     engine = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {url.database}")
     return url.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def apart(template: str) -> str:
+    """The address of a database of the test's own, that no running function looks at.
+
+    For services with fakes: what a test leaves lying about is found by no reconcile but its own.
+    """
+    return copied(template)
 
 
 @pytest.fixture

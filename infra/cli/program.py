@@ -19,6 +19,8 @@ from infra.cli.keys import keys
 from infra.cli.migrate import migrate
 from infra.cli.operator import Operator
 from infra.cli.stripe_setup import stripe_setup
+from infra.cli.trace import trace
+from infra.cli.video import video
 from infra.env_file import EnvFileError
 from lib.billing.ports import CustomerGoneError
 from lib.errors import ConfigError, Refusal
@@ -65,5 +67,5 @@ def program(ctx: click.Context) -> None:
 
 for part in (explain, give, take_back, end_subscription):
     account.add_command(part)
-for part in (migrate, admin, keys, events, account, gifts, backfill, stripe_setup):
+for part in (migrate, admin, keys, events, account, gifts, backfill, stripe_setup, video, trace):
     program.add_command(part)

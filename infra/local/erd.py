@@ -42,6 +42,7 @@ PURPOSES = {
     "walks": "How far reconcile has come in a long list at Stripe.",
     "denial_syncs": "When an account was last synced because its viewer was about to be refused.",
     "videos": "Films and where they stand with their provider.",
+    "title_words": "Every word of a title: what mistyped words are corrected to.",
     "playback_sessions": "A film opened by a login, with the lease that counts it as a stream.",
     "audit_log": "What happened, written once. A trigger refuses changes, except that an address is forgotten.",
     "closures": "What deleted accounts left to end at Stripe; a row goes when that is done.",

@@ -85,6 +85,10 @@ class MuxSigner:
         # In the token and not in the query: there whoever has it could take it away.
         return self._token(playback_id, _VIDEO, expires_at, {"asset_end_time": seconds})
 
+    def has_signed(self, token: str) -> bool:
+        """Whether a token, however old, is this key's."""
+        return _has_signed(self._key, token)
+
     def _sign_thumbnail(self, playback_id: str, expires_at: datetime) -> str:
         return self._token(playback_id, _THUMBNAIL, expires_at, {})
 
@@ -148,11 +152,24 @@ class CloudflareSigner:
             storyboard_token=None,
         )
 
+    def has_signed(self, token: str) -> bool:
+        """Whether a token, however old, is this key's."""
+        return _has_signed(self._key, token)
+
     def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> None:  # noqa: ARG002 - none may be signed
         return None
 
     def preview_url(self, playback_id: str, *, seconds: int, expires_at: datetime) -> None:  # noqa: ARG002 - as above
         return None
+
+
+def _has_signed(key: RSAPrivateKey, token: str) -> bool:
+    unasked = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")}
+    try:
+        jwt.decode(token, key.public_key(), algorithms=["RS256"], options=unasked)  # type: ignore[arg-type]
+    except jwt.InvalidTokenError:
+        return False
+    return True
 
 
 def _from_jwk(jwk: dict[str, str]) -> RSAPrivateKey:

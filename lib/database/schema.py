@@ -515,18 +515,11 @@ videos = Table(
     UniqueConstraint("provider", "upload_id"),
     UniqueConstraint("provider", "asset_id"),
     UniqueConstraint("provider", "playback_id"),
-    # What list-videos looks through: newest first, of one level, of one series, by words, by words mistyped.
+    # What list-videos looks through: newest first, of one level, of one series, by words.
     Index("ix_videos_shown", "created_at", "id", postgresql_where=text(SHOWN)),
     Index("ix_videos_level", "level", "created_at", "id", postgresql_where=text(SHOWN)),
     Index("ix_videos_series", "series", postgresql_where=text(SHOWN)),
     Index("ix_videos_search", "search", postgresql_using="gin", postgresql_where=text(SHOWN)),
-    Index(
-        "ix_videos_title",
-        "title",
-        postgresql_using="gin",
-        postgresql_ops={"title": "gin_trgm_ops"},
-        postgresql_where=text(SHOWN),
-    ),
     # What reconcile looks for.
     Index(
         "ix_videos_unfinished",
@@ -538,6 +531,15 @@ videos = Table(
         "purge_at",
         postgresql_where=text("deleted_at IS NOT NULL AND purged_at IS NULL"),
     ),
+)
+
+title_words = Table(
+    "title_words",
+    metadata,
+    # Each word that is or was in a title or a series, kept by a trigger: what mistyped words are corrected to. Far
+    # fewer than titles, so that looking for likeness is quick.
+    Column("word", Text, primary_key=True),
+    Index("ix_title_words_alike", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}),
 )
 
 playback_sessions = Table(

@@ -30,7 +30,7 @@ LIST_VIDEOS = Operation(
     tag="Video",
     summary="Published videos, newest first",
     description="With a token each says how far one got (`position`, `watched_at`). A series comes in its own order; words find "
-    "titles, series and descriptions that have words beginning so, or else titles that are nearly so.",
+    "titles, series and descriptions that have words beginning so, or else nearly so.",
     who=Who.EITHER,
     query=(
         Query("q", "Words to look for"),
@@ -75,7 +75,7 @@ class Catalogue:
             rows = search.page(tx, wish, after=after, limit=limit + 1)
             more = len(rows) > limit
             if not rows and after is None and wish.words is not None:
-                rows, more = search.alike(tx, wish, limit=limit), False
+                rows, more = search.nearly(tx, wish, limit=limit), False
             rows = rows[:limit]
             seen = {} if user_id is None else search.progress(tx, user_id, [row.id for row in rows])
         next_cursor = _written(search.place(rows[-1], wish)) if more else None

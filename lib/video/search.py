@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, literal, or_, select, text, tuple_
+from sqlalchemy import Connection, Row, Select, and_, cast, func, literal, or_, select, text, tuple_
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from lib.database.schema import SHOWN, playback_sessions, videos
 from lib.video.store import COLUMNS
 
-# Of a word and the part of a title that is most like it; a letter too few, too many or another still passes.
-_ALIKE = "0.4"
 # Who got this far has seen it.
 _SEEN = 0.95
 
@@ -25,12 +24,26 @@ _AVAILABLE = and_(
     or_(videos.c.available_from.is_(None), videos.c.available_from <= func.now()),
     or_(videos.c.available_until.is_(None), videos.c.available_until > func.now()),
 )
-# Each word that is asked for begins a word of the film's. Words are what they are in the film's own index; ours
-# are put together by hand, because to_tsquery would read operators into them.
-_WORDS = text(
-    """(
-    SELECT string_agg('''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || ''':*', ' & ')::tsquery
-      FROM unnest(to_tsvector('simple', :words)))"""
+# A word as it may stand in a tsquery: ours are put together by hand, because to_tsquery would read operators into what
+# people type.
+_QUOTED = "'''' || replace(replace({0}, '\\', '\\\\'), '''', '''''') || ''''"
+# Each word that is asked for begins a word of the film's. What a word is the films' own index decides.
+_BEGINNINGS = text(
+    f"SELECT string_agg({_QUOTED.format('lexeme')} || ':*', ' & ') FROM unnest(to_tsvector('simple', :words))"  # noqa: S608 - our own text
+)
+# Each word that is asked for is nearly a word of the film's: one of the three that are most like it in all titles. One
+# that is like none has to be there as it is.
+_NEARLY = text(
+    f"""
+    SELECT string_agg('(' || COALESCE(alike, {_QUOTED.format("lexeme")} || ':*') || ')', ' & ')
+      FROM (
+        SELECT lexeme,
+               (SELECT string_agg({_QUOTED.format("word")}, ' | ')
+                  FROM (SELECT word FROM title_words WHERE word %% lexeme
+                         ORDER BY similarity(word, lexeme) DESC, word LIMIT 3) AS likest) AS alike
+          FROM unnest(to_tsvector('simple', :words))
+      ) AS asked
+    """  # noqa: S608 - our own text
 )
 
 
@@ -45,25 +58,41 @@ class Wish:
 
 def page(tx: Connection, wish: Wish, *, after: tuple[Any, ...] | None, limit: int) -> list[Row[Any]]:
     """Films that viewers can see now, from where the last page ended (`place`)."""
-    query = select(*COLUMNS).where(_AVAILABLE)
-    if wish.words is not None:
-        query = query.where(videos.c.search.op("@@")(_WORDS.bindparams(words=wish.words)))
+    if wish.words is None:
+        return _page(tx, wish, None, after, limit)
+    # Asked for by itself: a query that the planner sees before it plans finds its index.
+    query = tx.execute(_BEGINNINGS, {"words": wish.words}).scalar_one()
+    return [] if query is None else _page(tx, wish, query, after, limit)
+
+
+def nearly(tx: Connection, wish: Wish, *, limit: int) -> list[Row[Any]]:
+    """Films that have nearly the words that were asked for: for those that were mistyped."""
+    query = tx.execute(_NEARLY, {"words": wish.words}).scalar_one()
+    return [] if query is None else _page(tx, wish, query, None, limit)
+
+
+def _page(
+    tx: Connection, wish: Wish, query: str | None, after: tuple[Any, ...] | None, limit: int
+) -> list[Row[Any]]:
+    found = select(*COLUMNS).where(_AVAILABLE)
+    if query is not None:
+        found = found.where(videos.c.search.op("@@")(cast(literal(query), TSQUERY)))
     if wish.level is not None:
-        query = query.where(videos.c.level == wish.level)
+        found = found.where(videos.c.level == wish.level)
     if wish.series is not None:
-        query = query.where(videos.c.series == wish.series)
+        found = found.where(videos.c.series == wish.series)
         order: tuple[Any, ...] = (
             func.coalesce(videos.c.season, 0),
             func.coalesce(videos.c.episode, 0),
             videos.c.id,
         )
         if after is not None:
-            query = query.where(tuple_(*order) > tuple_(*map(literal, after)))
+            found = found.where(tuple_(*order) > tuple_(*map(literal, after)))
     else:
         order = (videos.c.created_at.desc(), videos.c.id.desc())
         if after is not None:
-            query = query.where(tuple_(videos.c.created_at, videos.c.id) < tuple_(*map(literal, after)))
-    return list(tx.execute(query.order_by(*order).limit(limit)))
+            found = found.where(tuple_(videos.c.created_at, videos.c.id) < tuple_(*map(literal, after)))
+    return list(tx.execute(found.order_by(*order).limit(limit)))
 
 
 def place(row: Row[Any], wish: Wish) -> tuple[int, int, uuid.UUID] | tuple[datetime, uuid.UUID]:
@@ -71,20 +100,6 @@ def place(row: Row[Any], wish: Wish) -> tuple[int, int, uuid.UUID] | tuple[datet
     if wish.series is not None:
         return row.season or 0, row.episode or 0, row.id
     return row.created_at, row.id
-
-
-def alike(tx: Connection, wish: Wish, *, limit: int) -> list[Row[Any]]:
-    """Films whose titles are nearly what was asked for, the likest first: for words that were mistyped."""
-    tx.execute(select(func.set_config("pg_trgm.word_similarity_threshold", _ALIKE, True)))
-    likeness = func.word_similarity(wish.words, videos.c.title)
-    # Two for one: the driver takes a single one for the mark of a parameter.
-    query = select(*COLUMNS).where(_AVAILABLE, literal(wish.words).op("<%%")(videos.c.title))
-    if wish.level is not None:
-        query = query.where(videos.c.level == wish.level)
-    if wish.series is not None:
-        query = query.where(videos.c.series == wish.series)
-    query = query.order_by(likeness.desc(), videos.c.created_at.desc(), videos.c.id.desc())
-    return list(tx.execute(query.limit(limit)))
 
 
 def _last_seen(user_id: uuid.UUID) -> Any:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, true, update
 
-from lib.database.schema import audit_log, videos
+from lib.database.schema import audit_log, playback_sessions, sessions, users, videos
 from lib.video.ports import Progress, Upload
 
 # All but what only searching needs.
@@ -201,6 +201,25 @@ def _take(tx: Connection, conditions: tuple[Any, ...], order: Any, limit: int) -
     )
     statement = update(videos).where(videos.c.id == taken.c.id).values(checked_at=func.now())
     return list(tx.execute(statement.returning(videos.c.id)).scalars())
+
+
+def traced(tx: Connection, playback_session_id: uuid.UUID) -> Row[Any] | None:
+    """Whose a playback session is: account, login (None when that is long over) and film."""
+    opened = playback_sessions
+    query: Select[Any] = (
+        select(
+            *opened.c,
+            users.c.email,
+            videos.c.title,
+            sessions.c.device_name,
+            sessions.c.created_at.label("logged_in_at"),
+        )
+        .join(users, users.c.id == opened.c.user_id)
+        .join(videos, videos.c.id == opened.c.video_id)
+        .outerjoin(sessions, sessions.c.id == opened.c.session_id)
+        .where(opened.c.id == playback_session_id)
+    )
+    return tx.execute(query).first()
 
 
 def record(tx: Connection, kind: str, actor: str, detail: Mapping[str, Any]) -> None:

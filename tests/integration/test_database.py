@@ -44,6 +44,7 @@ VALID: dict[str, dict[str, Any]] = {
     "users": {"id": USER, "email": f"{USER.hex}@example.com", "password_hash": "$argon2id$v=19$x"},
     "billing_accounts": {"user_id": USER, "stripe_customer_id": f"cus_{USER.hex}"},
     "sessions": {"id": SESSION, "user_id": USER, "expires_at": LATER},
+    "title_words": {"word": f"word{USER.hex}"},
     "videos": {"id": VIDEO, "title": "A film", "level": 1, "published": True, "provider": "mux"},
     "refresh_tokens": {"token_hash": HASH, "session_id": SESSION, "expires_at": LATER},
     "attempts": {"key": f"account:{USER.hex}", "count": 1, "window_ends_at": LATER},
