@@ -10,7 +10,7 @@ import pytest
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
 from tests.factories import Factory
-from tests.integration.test_cli import CommandLine
+from tests.integration.command_line import CommandLine
 from tests.signing_keys import new_key
 
 

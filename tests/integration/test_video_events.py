@@ -32,7 +32,7 @@ from tests.integration.test_mux_webhook import signature as mux_signature
 SECRET = "secret-of-the-tests"
 PROVIDERS = ("mux", "cloudflare")
 # What the provider tells, each by its webhook. Cloudflare has events for the ends only.
-TOLD = {
+TOLD: dict[str, dict[str, tuple[str, ...]]] = {
     "mux": {"ready": ("asset_created", "ready"), "errored": ("asset_created", "errored")},
     "cloudflare": {"ready": ("ready",), "errored": ("errored",)},
 }
