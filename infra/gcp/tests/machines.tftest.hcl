@@ -51,10 +51,15 @@ run "applied" {
     condition = alltrue([
       google_cloud_tasks_queue.tasks.rate_limits[0].max_dispatches_per_second <= 50,
       google_cloud_tasks_queue.tasks.rate_limits[0].max_concurrent_dispatches <= local.functions["process-task"].max * local.functions["process-task"].concurrency,
-      # Each holds a connection while Stripe is asked, and two of a pool are kept for others (lib/database/engine.py).
-      local.functions["process-task"].concurrency <= local.functions["process-task"].pool - 2,
     ])
     error_message = "the queue asks no more of Stripe and of process-task than they take"
+  }
+  assert {
+    # Two connections of a pool are kept for others (lib/database/engine.py).
+    condition = alltrue([
+      for name in ["confirm-checkout", "create-checkout", "process-task"] : local.functions[name].concurrency <= local.functions[name].pool - 2
+    ])
+    error_message = "who holds a connection while Stripe is asked has one for each request that is let in"
   }
   assert {
     condition     = toset(keys(google_cloud_tasks_queue_iam_member.enqueuer)) == toset(["account", "manage-video", "reconcile", "register", "reset-password", "stripe-webhook", "verify-email"])

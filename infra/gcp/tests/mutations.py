@@ -345,10 +345,16 @@ MUTATIONS = [
     ),
     Mutation("a failed task is tried again, ever more slowly", "tasks.tf", "= 30", "= 1"),
     Mutation(
-        "the queue asks no more of Stripe and of process-task than they take",
+        "who holds a connection while Stripe is asked has one for each request that is let in",
         MAP,
         '"direct": "get-playback", "pool": 10',
         '"direct": "get-playback", "pool": 9',
+    ),
+    Mutation(
+        "who holds a connection while Stripe is asked has one for each request that is let in",
+        MAP,
+        '"create-checkout": {"pool": 4',
+        '"create-checkout": {"pool": 3',
     ),
     Mutation(
         "the queue asks no more of Stripe and of process-task than they take",
