@@ -65,7 +65,7 @@ def test_nothing_serious_on_any_view(
 ) -> None:
     ids = {"film": long_film.id, "premium": film_premium.id}
     visitor = visit(color_scheme=scheme, reduced_motion="reduce")
-    found = {view: axe(visitor) for view in views(visitor, OPEN)}
+    found = {view: axe(visitor) for view in views(visitor, OPEN, **ids)}
     visitor.sign_in(subscriber)
     found |= {f"{view}, signed in": axe(visitor) for view in views(visitor, SIGNED_IN, **ids)}
     visitor.sign_in(ADMIN_EMAIL, stack.settings.admin_password)
@@ -88,7 +88,7 @@ def test_a_phone_scrolls_one_way_only(
     ids = {"film": long_film.id, "premium": film_premium.id}
     visitor = visit(**PHONE)
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    found = {view: visitor.page.evaluate(wide) for view in views(visitor, OPEN)}
+    found = {view: visitor.page.evaluate(wide) for view in views(visitor, OPEN, **ids)}
     visitor.sign_in(subscriber)
     for view in views(visitor, SIGNED_IN, **ids):
         found[f"{view}, signed in"] = visitor.page.evaluate(wide)

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests import film
 from tests.browser.conftest import PLAYBACK_SECONDS, Visit
 from tests.browser.visitor import Film
-from tests.factories import Factory, wait_for
+from tests.factories import PASSWORD, Factory, wait_for
 
 # What a viewer would notice: the film thrown away and loaded anew, or nothing left to play. (That the picture waits for
 # a busy processor proves nothing, so `waiting` is not counted.)
@@ -175,9 +175,16 @@ def test_a_stranger_to_the_plans_sees_the_beginning_and_rents_the_film(
     answer = make.admin().api.call("PATCH", "manage-video", params={"video_id": rented.id}, json=terms)
     assert answer.status_code == 200, answer.text
     viewer = visit()
-    viewer.sign_in(make.person().email)
     viewer.open("/")
     viewer.follow(rented.title)
+    viewer.sees("Sign in to watch")
+    viewer.press("Watch the beginning")
+    viewer.wait_until_playing(1)
+    viewer.sees("Sign in to watch")
+    viewer.page.get_by_role("main").get_by_role("link", name="Sign in").click()
+    viewer.page.get_by_label("Email").fill(make.person().email)
+    viewer.page.get_by_label("Password").fill(PASSWORD)
+    viewer.press("Sign in")
     viewer.sees("This film is part of a plan")
     viewer.keep("for-rent")
     viewer.press("Watch the beginning")

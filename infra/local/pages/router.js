@@ -69,8 +69,13 @@ export async function go(address, { replace = false, state = null } = {}) {
   await show({ focus: true });
 }
 
+const here = () => `next=${encodeURIComponent(location.pathname + location.search)}`;
+
 /** The address to sign in at and come back here. */
-export const signIn = () => `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+export const signIn = () => `/sign-in?${here()}`;
+
+/** The same, to make an account first. */
+export const join = () => `/join?${here()}`;
 
 /** Where to go on after signing in: only within this client, whatever the address says. */
 export function next(query) {

@@ -4,6 +4,7 @@ import { h } from "../dom.js";
 import { money, moment } from "../format.js";
 import { press } from "../press.js";
 import { messageOf } from "../refusals.js";
+import { join, signIn } from "../router.js";
 import { call } from "../session.js";
 import { want } from "../wanted.js";
 
@@ -39,6 +40,13 @@ export function refusalPanel(error, film, { again, preview }) {
   const others = [buyButton(film), film.preview_url && press("Watch the beginning", preview)];
   const retry = (text) => press(text, () => again());
   switch (error.code) {
+    case "signed_out":
+      return panel(
+        "Sign in to watch",
+        h("p", {}, "New here? Joining takes a minute."),
+        h("p", { class: "row" }, h("a", { class: "button", href: signIn() }, "Sign in"), h("a", { class: "button", href: join() }, "Join")),
+        film.preview_url && press("Watch the beginning", preview),
+      );
     case "subscription_required": {
       want(film);
       const [title, text, way] = REASONS[error.problem.reason] ?? REASONS.none;

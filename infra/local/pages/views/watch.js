@@ -18,7 +18,6 @@ const NOT_READY_AGAIN = 4_000;
 const LEAVING = 1_000;
 
 export async function render(place, { params }) {
-  if (!user()) return go(signIn(), { replace: true });
   const film = await about(params.id);
   document.title = `${film.title} – Streamly`;
   const video = h("video", { controls: true, playsinline: true, preload: "auto", "aria-label": film.title });
@@ -106,7 +105,8 @@ export async function render(place, { params }) {
     return video.play();
   }
 
-  await open();
+  if (user()) await open();
+  else refuse({ code: "signed_out" });
   return async () => {
     left = true;
     clearTimeout(timer);
