@@ -7,6 +7,7 @@ The token of a link is made here and exists in the mail alone: the database gets
 """
 
 import secrets
+import threading
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -42,6 +43,9 @@ VERIFY_LINK_LIVES = timedelta(hours=24)
 CHANGE_LINK_LIVES = timedelta(hours=1)
 RESET_LINK_LIVES = timedelta(hours=1)
 
+MAILS_AT_ONCE = 3
+SLOT_WAIT_SECONDS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class _Link:
@@ -69,10 +73,19 @@ class _Addressed:
 
 
 class Mailing:
-    """Args: app_url: the client application, to which the links lead."""
+    """Sends.
 
-    def __init__(self, database: Database, mail: Mail, templates: Templates, app_url: str) -> None:
+    Args:
+        app_url: the client application, to which the links lead.
+        slots: mails at once in this process. A mail server that hangs holds these, and leaves the other threads to
+            tasks that are about money.
+    """
+
+    def __init__(
+        self, database: Database, mail: Mail, templates: Templates, app_url: str, slots: int = MAILS_AT_ONCE
+    ) -> None:
         self._database = database
+        self._slots = threading.BoundedSemaphore(slots)
         self._mail = mail
         self._templates = templates
         self._app_url = app_url
@@ -81,11 +94,19 @@ class Mailing:
         """Send the mail that the task names, unless that is done, needless or somebody else's already.
 
         Raises:
-            UnavailableError: it was not taken; the queue is to try again.
+            UnavailableError: it was not taken, or too many are being sent; the queue is to try again.
         """
         mail_id = as_uuid(task.get("mail_id", ""))
         if mail_id is None:
             return
+        if not self._slots.acquire(timeout=SLOT_WAIT_SECONDS):
+            raise UnavailableError("Too many mails at once", retry_after=5)
+        try:
+            self._send(mail_id)
+        finally:
+            self._slots.release()
+
+    def _send(self, mail_id: uuid.UUID) -> None:
         with self._database.transaction() as tx:
             row = mail_store.claim_mail(tx, mail_id)
             if row is None:

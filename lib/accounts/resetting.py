@@ -1,5 +1,7 @@
 """A new password for who does not know the old one, by a link mailed to the account's address."""
 
+import uuid
+
 from lib.accounts import mail_store, store
 from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import PASSWORD_CHANGED, RESET, Outbox, seen_from
@@ -27,12 +29,15 @@ class Resets:
         Raises:
             TooManyRequestsError: to this recipient, or from this network address.
         """
+        mail_id: uuid.UUID | None = None
         with self._database.transaction() as tx:
             refusal = self._throttle.count(tx, email=email, address=address)
-            mail_id = None if refusal else self._outbox.put(tx, RESET, email=email)
-        if refusal or mail_id is None:
-            raise refusal or InvalidLinkError
-        self._outbox.enqueue(mail_id)
+            if refusal is None:
+                mail_id = self._outbox.put(tx, RESET, email=email)
+        if refusal:
+            raise refusal
+        if mail_id:
+            self._outbox.enqueue(mail_id)
 
     def set(self, token: str, password: str, address: str) -> None:
         """The password is this from now on; all logins end, and so do all other links of the account.

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text
 from infra.local.supervisor import ADMIN_EMAIL, Stack
 from lib.database.engine import Database
 from lib.database.schema import mails, metadata
-from tests.factories import PASSWORD, Factory, Person, wait_for
+from tests.factories import PASSWORD, Factory, wait_for
 from tests.mailbox import Mailbox, token_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -169,13 +169,14 @@ def talk(stack: Stack, make: Factory) -> Talk:
     assert upload.status_code == 201, upload.text
     checkout = person.api.post("create-checkout", {"plan": "basic"})
     assert checkout.status_code == 201, checkout.text
-    _mailed(stack, make, person, said)
+    _mailed(stack, make, said)
     return said
 
 
-def _mailed(stack: Stack, make: Factory, person: Person, said: Talk) -> None:
+def _mailed(stack: Stack, make: Factory, said: Talk) -> None:
     """Links, used and not; a mail that is refused, one that nobody gets; all of them settled."""
-    stranger, mailbox = make.client(), Mailbox(stack.base_url)
+    stranger, mailbox, person = make.client(), Mailbox(stack.base_url), make.person()
+    said.emails.add(person.email)
     said.secrets.add(token_of(mailbox.newest(person.email)))
     for number in (2, 3):
         stranger.post("reset-password", {"email": person.email})

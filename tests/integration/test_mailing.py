@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -141,6 +142,31 @@ def test_many_senders_of_one_mail(office: PostOffice) -> None:
         list(pool.map(office.mailing.send, [{"mail_id": str(mail_id)}] * 20))
     assert len(office.mail.taken) == 1
     assert (office.row(mail_id).state, office.row(mail_id).attempts) == ("sent", 1)
+
+
+def test_a_server_that_hangs_does_not_hold_everybody(office: PostOffice) -> None:
+    """The second waits its two seconds and is sent away unclaimed."""
+    begun, over = threading.Event(), threading.Event()
+
+    class Hanging(FakeMail):
+        def send(self, letter: Letter) -> None:
+            begun.set()
+            over.wait(30)
+            super().send(letter)
+
+    mail = Hanging()
+    mailing = Mailing(office.database, mail, JinjaTemplates(APP), APP, slots=1)
+    first, second = (office.put(PASSWORD_CHANGED, user_id=office.user()[0]) for _ in range(2))
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(mailing.send, {"mail_id": str(first)})
+        begun.wait(10)
+        with pytest.raises(UnavailableError):
+            mailing.send({"mail_id": str(second)})
+        assert office.row(second).attempts == 0
+        over.set()
+        held.result(10)
+    mailing.send({"mail_id": str(second)})
+    assert len(mail.taken) == 2
 
 
 def test_a_server_that_is_down_is_tried_again(office: PostOffice) -> None:
