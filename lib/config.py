@@ -8,7 +8,7 @@ docs/settings.md.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -134,19 +134,25 @@ class StripeSettings:
 
 @dataclass(frozen=True, slots=True)
 class MuxSettings:
+    """With `drm_configuration_id` new films are made to be played with DRM only."""
+
     token_id: str
     token_secret: str
     api_base: str | None
+    drm_configuration_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MuxSigningSettings:
-    """`private_key` as Mux gives it: base64 of a PEM."""
+    """`private_key` as Mux gives it: base64 of a PEM. `restrictions`: kind of client -> id of the playback
+    restriction its tokens name. `drm`: whether players get a token for licences too."""
 
     key_id: str
     private_key: str
     stream_base: str
     image_base: str
+    restrictions: Mapping[str, str] = field(default_factory=dict)
+    drm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,14 +399,22 @@ class Environment:
             token_id=self._required("MUX_TOKEN_ID", "the id of a Mux access token"),
             token_secret=self._required("MUX_TOKEN_SECRET", "the secret of a Mux access token"),
             api_base=self._sandbox_base("MUX_API_BASE", live=False),
+            drm_configuration_id=self._optional("MUX_DRM_CONFIGURATION_ID"),
         )
 
     def mux_signing(self) -> MuxSigningSettings:
+        restrictions = {
+            "web": self._optional("MUX_RESTRICTION_WEB"),
+            "native": self._optional("MUX_RESTRICTION_NATIVE"),
+            "cast": self._optional("MUX_RESTRICTION_CAST"),
+        }
         return MuxSigningSettings(
             key_id=self._required("MUX_SIGNING_KEY_ID", "the id of a Mux signing key"),
             private_key=self._required("MUX_SIGNING_PRIVATE_KEY", "base64 of its PEM, as Mux gives it"),
             stream_base=self._sandbox_base("MUX_STREAM_BASE", live=False) or "https://stream.mux.com",
             image_base=self._sandbox_base("MUX_IMAGE_BASE", live=False) or "https://image.mux.com",
+            restrictions={kind: value for kind, value in restrictions.items() if value},
+            drm=self._optional("MUX_DRM_CONFIGURATION_ID") is not None,
         )
 
     def mux_webhook_secrets(self) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class MuxVideos:
             cors_origin=self._cors_origin,
             timeout=int(UPLOAD_LIFE.total_seconds()),
             new_asset_settings=mux_python.CreateAssetRequest(
-                playback_policies=[mux_python.PlaybackPolicy.SIGNED],
+                **self._policies(),
                 passthrough=str(video_id),
                 meta=mux_python.AssetMetadata(title=title, external_id=str(video_id)),
             ),
@@ -54,6 +54,16 @@ class MuxVideos:
         expires_at = datetime.now(UTC) + UPLOAD_LIFE
         created = _asked(self._clients().uploads.create_direct_upload, wanted).data
         return Upload(created.id, "put", created.url, expires_at)
+
+    def _policies(self) -> dict[str, Any]:
+        """Who may play it: tokens alone, or with DRM, where that is configured."""
+        import mux_python
+
+        configuration = self._settings.drm_configuration_id
+        if configuration is None:
+            return {"playback_policies": [mux_python.PlaybackPolicy.SIGNED]}
+        protected = mux_python.CreatePlaybackIDRequest(policy="drm", drm_configuration_id=configuration)
+        return {"advanced_playback_policies": [protected]}
 
     def progress(self, *, upload_id: str, asset_id: str | None) -> Progress:
         clients = self._clients()

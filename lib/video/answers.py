@@ -105,6 +105,8 @@ class PlaybackTokens(AnswerModel):
     playback: str
     thumbnail: str
     storyboard: str | None
+    drm: str | None
+    """For the DRM's licence server, where films are protected so."""
 
 
 class PlaybackEntitlement(AnswerModel):

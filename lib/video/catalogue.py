@@ -107,19 +107,16 @@ class Catalogue:
         }
 
     def _video(self, row: Row[Any], seen: Row[Any] | None, expires_at: datetime) -> dict[str, Any]:
-        signer = self._signers[row.provider]
-        preview = row.preview_seconds
+        thumbnail_url, preview_url = self._pictures(row, expires_at)
         return {
             "id": str(row.id),
             "title": row.title,
             "description": row.description,
             "duration": row.duration,
             "level": row.level,
-            "thumbnail_url": signer.thumbnail_url(row.playback_id, expires_at=expires_at),
+            "thumbnail_url": thumbnail_url,
             "free": row.level == 0,
-            "preview_url": None
-            if preview is None
-            else signer.preview_url(row.playback_id, seconds=preview, expires_at=expires_at),
+            "preview_url": preview_url,
             "trailer_id": None if row.trailer_id is None else str(row.trailer_id),
             "price": None
             if row.price_amount is None
@@ -137,6 +134,18 @@ class Catalogue:
             "position": None if seen is None else seen.position,
             "watched_at": None if seen is None else rfc3339(seen.watched_at),
         }
+
+    def _pictures(self, row: Row[Any], expires_at: datetime) -> tuple[str | None, str | None]:
+        """The film's thumbnail and its preview, where there is one."""
+        signer = self._signers.get(row.provider)
+        if signer is None:
+            # Its provider is not set up any more: that takes the other films from nobody.
+            return None, None
+        thumbnail = signer.thumbnail_url(row.playback_id, expires_at=expires_at)
+        if row.preview_seconds is None:
+            return thumbnail, None
+        seconds = row.preview_seconds
+        return thumbnail, signer.preview_url(row.playback_id, seconds=seconds, expires_at=expires_at)
 
 
 def _written(place: tuple[Any, ...]) -> str:

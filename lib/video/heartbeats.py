@@ -1,6 +1,6 @@
 """heartbeat: somebody is still watching, and hears whether they still may."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ class HeartbeatBody(Body):
     position: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
     """Seconds into the film."""
     stop: bool = False
+    client: Literal["web", "native", "cast"] = "web"
+    """What plays it, as in get-playback."""
 
 
 HEARTBEAT = Operation(
@@ -50,5 +52,7 @@ def heartbeat(playback: Playback, call: Call) -> Answer:
     if call.claims is None:
         raise InvalidTokenError
     body: HeartbeatBody = call.body
-    answer = playback.beat(call.claims, as_uuid(body.session_id), position=body.position, stop=body.stop)
+    answer = playback.beat(
+        call.claims, as_uuid(body.session_id), position=body.position, stop=body.stop, client=body.client
+    )
     return Answer(204) if answer is None else Answer(200, answer, private=True)

@@ -23,8 +23,10 @@ def of_asset(asset: Mapping[str, Any]) -> Progress:
     if status != "ready":
         return Progress("processing", asset_id)
     # By policy, not by place: an asset may have a public id too.
+    ids = asset.get("playback_ids") or []
+    # Both take tokens; the second takes a licence as well.
     signed = [
-        identifier(item["id"]) for item in asset.get("playback_ids") or [] if item["policy"] == "signed"
+        identifier(item["id"]) for policy in ("signed", "drm") for item in ids if item["policy"] == policy
     ]
     if not signed:
         return Progress("errored", asset_id, error="The asset has no signed playback id")

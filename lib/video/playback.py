@@ -19,6 +19,7 @@ from lib.errors import (
     Refusal,
     SubscriptionRequiredError,
     TooManyStreamsError,
+    UnavailableError,
     VideoNotFoundError,
     VideoNotReadyError,
 )
@@ -28,6 +29,7 @@ from lib.web.ports import Claims, Clock
 
 # Somebody pauses, seeks back, watches the credits.
 SLACK = timedelta(minutes=30)
+CLIENTS = ("web", "native", "cast")
 
 # Who would be refused and has just been at a payment page is synced first; claim_sync says whether, and counts.
 _OPEN_PLAYBACK = """
@@ -72,6 +74,7 @@ GET_PLAYBACK = Operation(
     query=(
         Query("video_id", "The video to watch", required=True),
         Query("takeover", "A playback session of the same account to end first"),
+        Query("client", "What plays it: `web` (without it), `native` or `cast`"),
     ),
     answers={200: "lib.video.answers:PlaybackAnswer"},
     refusals=(
@@ -106,7 +109,13 @@ class Playback:
         self._settings = settings
         self._syncs = syncs
 
-    def open(self, claims: Claims, video_id: uuid.UUID | None, takeover: uuid.UUID | None) -> dict[str, Any]:
+    def open(
+        self,
+        claims: Claims,
+        video_id: uuid.UUID | None,
+        takeover: uuid.UUID | None,
+        client: str = "web",
+    ) -> dict[str, Any]:
         """The answer's body.
 
         Somebody who would be refused and has an open or recent checkout has their account synced first, and is
@@ -124,7 +133,7 @@ class Playback:
             found = self._ask(claims, video_id, takeover)
         if found["outcome"] != "allowed":
             raise _refusal(found, self._settings.lease_seconds)
-        return self._answer(video_id, found)
+        return self._answer(video_id, found, client)
 
     def _ask(
         self, claims: Claims, video_id: uuid.UUID | None, takeover: uuid.UUID | None
@@ -142,7 +151,13 @@ class Playback:
         return found
 
     def beat(
-        self, claims: Claims, playback_session_id: uuid.UUID | None, *, position: float, stop: bool
+        self,
+        claims: Claims,
+        playback_session_id: uuid.UUID | None,
+        *,
+        position: float,
+        stop: bool,
+        client: str = "web",
     ) -> dict[str, Any] | None:
         """Keeps the position and asks again, as `open` does; None after a stop.
 
@@ -165,19 +180,21 @@ class Playback:
             return None
         if found["outcome"] != "allowed":
             raise _refusal(found, self._settings.lease_seconds)
-        return self._answer(found["video_id"], found)
+        return self._answer(found["video_id"], found, client)
 
-    def _answer(self, video_id: uuid.UUID | None, found: Mapping[str, Any]) -> dict[str, Any]:
+    def _answer(self, video_id: uuid.UUID | None, found: Mapping[str, Any], client: str) -> dict[str, Any]:
         now = self._clock.now()
+        signer = self._signers.get(found["provider"])
+        if signer is None:
+            raise UnavailableError("The film's provider is not set up here")
         # What remains of the film plus slack; never past the right to watch it, nor the limits.
-        signer = self._signers[found["provider"]]
         remaining = timedelta(seconds=max(0.0, found["duration"] - found["position"]))
         life = min(remaining + SLACK, timedelta(seconds=self._settings.max_seconds), signer.longest)
         if found["until"] is not None:
             life = min(life, found["until"] - now)
         expires_at = now + life
         trace = str(found["playback_session_id"])
-        signed = signer.sign(found["playback_id"], expires_at=expires_at, trace=trace)
+        signed = signer.sign(found["playback_id"], expires_at=expires_at, trace=trace, client=client)
         return {
             "video_id": str(video_id),
             "session_id": trace,
@@ -188,6 +205,7 @@ class Playback:
                 "playback": signed.playback_token,
                 "thumbnail": signed.thumbnail_token,
                 "storyboard": signed.storyboard_token,
+                "drm": signed.drm_token,
             },
             "thumbnail_url": signed.thumbnail_url,
             "storyboard_url": signed.storyboard_url,
@@ -218,6 +236,11 @@ def get_playback(playback: Playback, call: Call) -> Answer:
     asked = call.query.get("video_id", "")
     if not asked:
         raise InvalidRequestError(errors=[FieldError("video_id", "required", "Field required")])
-    body = playback.open(call.claims, as_uuid(asked), as_uuid(call.query.get("takeover", "")))
+    client = call.query.get("client") or "web"
+    if client not in CLIENTS:
+        raise InvalidRequestError(
+            errors=[FieldError("client", "unknown_value", f"should be one of {', '.join(CLIENTS)}")]
+        )
+    body = playback.open(call.claims, as_uuid(asked), as_uuid(call.query.get("takeover", "")), client)
     call.notes["video_id"] = body["video_id"]
     return Answer(200, body, private=True)

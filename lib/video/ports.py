@@ -67,6 +67,8 @@ class SignedPlayback:
     playback_token: str
     thumbnail_token: str
     storyboard_token: str | None
+    drm_token: str | None = None
+    """For the DRM's licences, where films are protected so."""
 
 
 class AccountSyncs(Protocol):
@@ -83,8 +85,15 @@ class PlaybackSigner(Protocol):
     longest: timedelta
     """No token may be made to live longer."""
 
-    def sign(self, playback_id: str, *, expires_at: datetime, trace: str) -> SignedPlayback:
-        """URLs and tokens for one viewer. `trace` is opaque and travels inside the video's token."""
+    def sign(
+        self, playback_id: str, *, expires_at: datetime, trace: str, client: str = "web"
+    ) -> SignedPlayback:
+        """URLs and tokens for one viewer.
+
+        Args:
+            trace: opaque; travels inside the video's token.
+            client: `web`, `native` or `cast`: what plays it, where the provider tells them apart.
+        """
         ...
 
     def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> str | None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -30,6 +31,9 @@ KEY_ID = "key-of-the-tests"
 PLAYBACK_ID = "uNbxnGLKJ00yfbijDO8COxTOyVKT01xpxW"
 UNTIL = datetime.now(UTC).replace(microsecond=250_000) + timedelta(hours=1)
 AUDIENCES = {"playback": "v", "thumbnail": "t", "storyboard": "s"}
+
+
+SETTINGS = MuxSigningSettings(KEY_ID, encoded(KEY), "https://stream.mux.com", "https://image.mux.com")
 
 
 def signer(private_key: str | None = None) -> MuxSigner:
@@ -173,6 +177,28 @@ def test_our_tokens_look_like_those_of_mux_node(signed: SignedPlayback, javascri
         assert our["payload"]["kid"] == KEY_ID
         assert abs(our["payload"].pop("exp") - their["payload"].pop("exp")) <= 10
         assert our["payload"] == their["payload"]
+
+
+RESTRICTIONS = {"web": "of-the-web", "cast": "of-receivers"}
+
+
+@pytest.mark.parametrize("client", ["web", "native", "cast"])
+def test_each_kind_of_client_has_the_restriction_made_for_it(client: str) -> None:
+    restricted = MuxSigner(replace(SETTINGS, restrictions=RESTRICTIONS))
+    signed = restricted.sign(PLAYBACK_ID, expires_at=UNTIL, trace="x", client=client)
+    for token in tokens(signed).values():
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert claims.get("playback_restriction_id") == RESTRICTIONS.get(client)
+    assert signed.drm_token is None
+
+
+def test_licences_take_a_token_of_their_own(javascript: JavaScript) -> None:
+    protected = MuxSigner(replace(SETTINGS, restrictions=RESTRICTIONS, drm=True))
+    token = protected.sign(PLAYBACK_ID, expires_at=UNTIL, trace="x").drm_token
+    found = javascript.ask("verify", token=token, publicKey=PUBLIC_PEM, audience="d")
+    assert found["payload"]["sub"] == PLAYBACK_ID
+    assert found["payload"]["playback_restriction_id"] == RESTRICTIONS["web"]
+    assert "custom" not in found["payload"]
 
 
 # -- Cloudflare -------------------------------------------------------------------------------------------

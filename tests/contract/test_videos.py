@@ -337,6 +337,7 @@ class BadServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _BadAnswers)
         self.answer = answer
         self.asked = 0
+        self.bodies: list[bytes] = []
         self.over = threading.Event()
 
 
@@ -345,7 +346,7 @@ class _BadAnswers(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.asked += 1
-        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
         answer = self.server.answer
         if isinstance(answer, int):
             body = json.dumps({"error": {"type": "some_trouble", "messages": ["Later"]}}).encode()
@@ -419,3 +420,18 @@ def test_other_refusals_are_faults(
 ) -> None:
     with pytest.raises(FAULTS[adapter]):
         CALLS[call](ADAPTERS[adapter](bad_server(status).server_port))
+
+
+def test_with_a_drm_configuration_films_are_asked_for_so(
+    bad_server: Callable[[int | str], BadServer],
+) -> None:
+    """The sandbox has no DRM to give: what is looked at is the request itself."""
+    server = bad_server(500)
+    protected = MuxSettings("id", "secret", f"http://127.0.0.1:{server.server_port}", "drm-configuration")
+    with pytest.raises(UnavailableError):
+        announce(MuxVideos(protected, ORIGIN))
+    asked = json.loads(server.bodies[0])["new_asset_settings"]
+    assert asked["advanced_playback_policies"] == [
+        {"policy": "drm", "drm_configuration_id": "drm-configuration"}
+    ]
+    assert "playback_policies" not in asked

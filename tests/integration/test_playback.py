@@ -47,7 +47,9 @@ def moment(text: str) -> datetime:
 def expiries(body: dict[str, Any]) -> set[int]:
     """`exp` of all its tokens."""
     return {
-        jwt.decode(token, options={"verify_signature": False})["exp"] for token in body["tokens"].values()
+        jwt.decode(token, options={"verify_signature": False})["exp"]
+        for token in body["tokens"].values()
+        if token is not None
     }
 
 
@@ -272,3 +274,17 @@ def test_the_lease_is_short_whatever_the_urls(viewer: Person, make: Factory, dat
         ends = tx.execute(select(playback_sessions.c.expires_at).where(where)).scalar_one()
     left = ends - datetime.now(UTC)
     assert timedelta(seconds=60) < left <= timedelta(seconds=90)
+
+
+@pytest.mark.parametrize("client", ["web", "native", "cast"])
+def test_what_plays_it_may_be_said(make: Factory, client: str) -> None:
+    viewer, film = make.person(), make.video(level=0)
+    found = viewer.api.get("get-playback", video_id=str(film), client=client).json()
+    beat = {"session_id": found["session_id"], "position": 1, "client": client}
+    assert viewer.api.post("heartbeat", beat).status_code == 200
+    for body in (beat | {"client": "toaster"}, beat | {"client": None}):
+        refused(viewer.api.post("heartbeat", body), 422, "invalid_request")
+    problem = refused(
+        viewer.api.get("get-playback", video_id=str(film), client="toaster"), 422, "invalid_request"
+    )
+    assert [error["field"] for error in problem["errors"]] == ["client"]
