@@ -22,7 +22,7 @@ test: $(VENV)/.tests ## all tests but the browser's (ARGS="-k story" for some)
 	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/browser $(ARGS)
 
 test-browser: $(VENV)/.tests ## the client in Chromium, which must be installed (ARGS="-k keyboard" for some)
-	@python -m pytest tests/browser $(ARGS)
+	@python -m pytest -n 2 --dist loadfile tests/browser $(ARGS)
 
 faults: $(VENV)/.tests ## what may go wrong, all of it: every order, every death, thousands of events (FAULTS_SEED=… again)
 	@FAULTS=all python -m pytest -s --timeout 3600 tests/faults $(ARGS)
