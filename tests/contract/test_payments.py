@@ -18,7 +18,7 @@ from infra.local.processes import free_port
 from infra.local.supervisor import Stack
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing.ports import CheckoutSession, CustomerGoneError, Film, PaidSubscription, Payments
-from lib.config import Environment, Plan, StripeSettings
+from lib.config import CheckoutSettings, Environment, Plan, StripeSettings
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 from tests.billing import BASIC, PREMIUM
 from tests.fakes.payments import FakePayments
@@ -745,3 +745,35 @@ def seconds_until_unavailable(payments: Payments, call: Callable[[Payments], obj
         call(payments)
     assert int(refused.value.headers["Retry-After"]) >= 1
     return time.monotonic() - started
+
+
+# -- Stripe: what pages ask for ---------------------------------------------------------------------------
+
+
+def test_pages_ask_for_tax_terms_and_codes_as_they_are_set(
+    sandbox: Sandbox, environment: dict[str, str]
+) -> None:
+    settings = CheckoutSettings(automatic_tax=True, terms=True, promotion_codes=False)
+    asking = StripePayments(Environment(environment).stripe(), APP, checkout=settings)
+    customer_id = customer(sandbox)
+    sandbox.payments = asking
+    for page in (open_page(sandbox, customer_id), film_page(sandbox, customer_id, film())):
+        session = sandbox.call("GET", f"checkout/sessions/{page.id}")
+        assert session["automatic_tax"]["enabled"] is True
+        assert session["consent_collection"] == {"terms_of_service": "required"}
+        assert session["allow_promotion_codes"] is None
+        assert page.url is not None
+        assert httpx.post(page.url, data={"card": CARD}).status_code == 400, "not without agreeing"
+        assert httpx.post(page.url, data={"card": CARD, "terms": "accepted"}).status_code == 303
+        assert (
+            sandbox.call("GET", f"checkout/sessions/{page.id}")["consent"]["terms_of_service"] == "accepted"
+        )
+
+
+def test_a_code_that_is_given_leaves_no_field_for_another(sandbox: Sandbox) -> None:
+    customer_id = customer(sandbox)
+    with_field = open_page(sandbox, customer_id)
+    without = open_page(sandbox, customer_id, promotion_code="WELCOME10")
+    found = [sandbox.call("GET", f"checkout/sessions/{page.id}") for page in (with_field, without)]
+    assert [session["allow_promotion_codes"] for session in found] == [True, None]
+    assert [bool(session["discounts"]) for session in found] == [False, True]

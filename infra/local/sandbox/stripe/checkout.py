@@ -16,6 +16,7 @@ _ECHOED = (
     "allow_promotion_codes",
     "billing_address_collection",
     "client_reference_id",
+    "consent_collection",
     "customer_email",
     "locale",
     "origin_context",
@@ -136,6 +137,8 @@ def pay(book: Book, session: Object, email: str, card: str) -> Object:
     changes["payment_status"] = "no_payment_required" if free else "paid"
     if customer:
         changes["customer"] = customer["id"]
+    if wants_terms(session):
+        changes["consent"] = {"promotions": None, "terms_of_service": "accepted"}
     changes["customer_details"] = _details(customer["email"] if customer else email)
     if session["mode"] == "payment":
         if not free:
@@ -147,6 +150,11 @@ def pay(book: Book, session: Object, email: str, card: str) -> Object:
     book.change(session, None, **changes)
     book.tell("checkout.session.completed", session)
     return session
+
+
+def wants_terms(session: Object) -> bool:
+    """Whether the customer has to agree to the terms of service."""
+    return (session["consent_collection"] or {}).get("terms_of_service") == "required"
 
 
 def priced_lines(book: Book, session: Object) -> list[tuple[Object, int]]:

@@ -20,7 +20,7 @@ h1 { font-size: 1.15rem; margin: 0; color: var(--soft); font-weight: 500 }
 .price { font-size: 2rem; font-weight: 700; margin: 0 0 1rem }
 .price small { font-size: 1rem; font-weight: 400; color: var(--soft) }
 label { display: block; font-weight: 600; margin: 1rem 0 .25rem }
-input { width: 100%; font: inherit; padding: .65rem .75rem; border: 1px solid var(--soft); border-radius: .5rem;
+input:not([type=checkbox]) { width: 100%; font: inherit; padding: .65rem .75rem; border: 1px solid var(--soft); border-radius: .5rem;
   background: var(--ground); color: inherit }
 button { width: 100%; margin-top: 1.25rem; font: inherit; font-weight: 600; padding: .75rem; border: 0;
   border-radius: .5rem; background: var(--accent); color: var(--on-accent); cursor: pointer }
@@ -62,6 +62,9 @@ def checkout(session: Object, *, wrong: str = "", status: int = 200) -> HTMLResp
     code = ""
     if session["allow_promotion_codes"]:
         code = '<label for="code">Promotion code</label><input id="code" name="promotion_code" autocomplete="off">'
+    terms = ""
+    if (session["consent_collection"] or {}).get("terms_of_service") == "required":
+        terms = '<label><input name="terms" type="checkbox" value="accepted" required> I agree to the terms</label>'
     alert = f'<p class="wrong" role="alert" id="wrong">{escape(wrong)}</p>' if wrong else ""
     described = ' aria-describedby="wrong" aria-invalid="true"' if wrong else ' aria-describedby="cards"'
     back = (
@@ -76,7 +79,7 @@ def checkout(session: Object, *, wrong: str = "", status: int = 200) -> HTMLResp
 <form method="post">{email}
 <label for="card">Card number</label>
 <input id="card" name="card" inputmode="numeric" autocomplete="cc-number" value="4242424242424242" required{described}>
-{code}<button type="submit">{"Subscribe" if recurring else "Pay"}</button></form>
+{code}{terms}<button type="submit">{"Subscribe" if recurring else "Pay"}</button></form>
 <p class="soft" id="cards">Sandbox: 4242424242424242 pays, 4000000000000002 is declined, 4000002500003155 asks its bank first. No money moves.</p>{back}"""
     return _page(f"Checkout: {name}", body, status)
 

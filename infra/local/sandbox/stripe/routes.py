@@ -199,7 +199,8 @@ _SUBSCRIPTION = (
     " payment_behavior proration_behavior trial_end"
 )
 _SESSION = (
-    "allow_promotion_codes allowed_payment_method_types automatic_tax billing_address_collection cancel_url client_reference_id customer"
+    "allow_promotion_codes allowed_payment_method_types automatic_tax billing_address_collection cancel_url client_reference_id"
+    " consent_collection customer"
     " customer_creation customer_email customer_update discounts expires_at line_items locale metadata mode"
     " origin_context payment_intent_data payment_method_collection phone_number_collection"
     " submit_type subscription_data success_url ui_mode"

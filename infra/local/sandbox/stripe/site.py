@@ -42,6 +42,9 @@ class Site:
 
     async def _paid(self, session: Object, form: dict[str, str]) -> Response:
         card = "".join(form.get("card", "").split())
+        # The bank's question comes after this one.
+        if checkout.wants_terms(session) and not {"terms", "authentication"} & form.keys():
+            return pages.checkout(session, wrong="Agree to the terms of service first.", status=400)
         if card == _DECLINED_CARD:
             return pages.checkout(session, wrong="Your card was declined. Try another card.", status=402)
         if card == _CHALLENGED_CARD and form.get("authentication") != "complete":
