@@ -6,6 +6,7 @@ changes are still on their way. Afterwards nothing differs from it, and nothing 
 
 import random
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from sqlalchemy import func, select, text
 
 from lib.billing.comparison import Comparison
 from lib.billing.event_walk import EventWalk
+from lib.billing.ports import Customer
 from lib.billing.told import ToldEvent
 from lib.config import Environment
 from lib.database.engine import Database
@@ -59,11 +61,30 @@ class Flood:
     events: int
 
 
+class FarPayments(FakePayments):
+    """What it says is a little old when it arrives: two that ask about one account at once may write it in the
+    wrong order. `overlaps` are the accounts that were asked about by two at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.overlaps: set[str] = set()
+        self._asked: set[str] = set()
+
+    def customer(self, customer_id: str, *, films: bool = False) -> Customer:
+        if customer_id in self._asked:
+            self.overlaps.add(customer_id)
+        self._asked.add(customer_id)
+        found = super().customer(customer_id, films=films)
+        time.sleep(0.005 * (len(self.calls) % 3))
+        self._asked.discard(customer_id)
+        return found
+
+
 class Sea:
     """Accounts, the provider's side of them, and a plan of what happens and what arrives when."""
 
     def __init__(self, database: Database, flood: Flood, dice: random.Random) -> None:
-        self.payments = FakePayments()
+        self.payments = FarPayments()
         self.billing = Billing(database, self.payments)
         self.books = FakeBooks(self.payments)
         self.people: list[tuple[uuid.UUID, str]] = []
@@ -187,6 +208,7 @@ def test_a_flood(
         drifted += found["accounts_drifted"]
     assert drifted == 0, "the events alone made everything true"
     assert differing(sea) == []
+    assert sea.payments.overlaps == set(), "the later to write is the later to ask"
     events = select(func.count()).select_from(inbox)
     assert count(database, events) == size.events
     assert count(database, events.where(inbox.c.state == "processed", inbox.c.attempts == 1)) == size.events
