@@ -74,6 +74,7 @@ def test_a_subscriber_may(viewer: Viewer, make: Factory) -> None:
         "reason": "subscription",
         "until": SOON,
         "playing": None,
+        "sync_first": False,
     }
 
 
