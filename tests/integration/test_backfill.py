@@ -118,6 +118,8 @@ def test_an_emptied_database_is_rebuilt(shop: Shop) -> None:
     for (_, customer), what in zip(people, happens * 2, strict=True):
         what(customer)
     people += [shop.subscriber(trial_days=7), shop.customer()]
+    for user, _ in people:
+        shop.sync(user)
     shop.has_a_dearer_price()
     people.append(shop.subscriber())
     for user, _ in people:
