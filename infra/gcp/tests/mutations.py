@@ -651,8 +651,8 @@ MUTATIONS = [
     Mutation(
         "a_secret_among_the_settings",
         "variables.tf",
-        '"STREAM_LEASE_SECONDS", "VIDEO_PROVIDER",',
-        '"STREAM_LEASE_SECONDS", "STRIPE_SECRET_KEY",',
+        '"STRIPE_PORTAL_CONFIGURATION", "VIDEO_PROVIDER",',
+        '"STRIPE_PORTAL_CONFIGURATION", "STRIPE_SECRET_KEY",',
     ),
     Mutation(
         "sizes_of_no_function",
