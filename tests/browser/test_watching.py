@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests import film
 from tests.browser.conftest import PLAYBACK_SECONDS, Visit
@@ -94,6 +94,44 @@ def test_somebody_goes_on_where_they_stopped_on_a_reload_and_on_another_device(
     begun = first.page.get_by_role("region", name="Go on watching")
     begun.get_by_role("link", name=long_film.title).click()
     first.wait_until_playing(80)
+
+
+def test_a_film_seen_to_its_end_begins_from_the_start(visit: Visit, long_film: Film, subscriber: str) -> None:
+    viewer = visit()
+    viewer.sign_in(subscriber)
+    viewer.watch(long_film)
+    viewer.page.evaluate("document.querySelector('video').currentTime = 118")
+    viewer.page.wait_for_function("() => document.querySelector('video').ended")
+    viewer.follow("← All films")
+    viewer.watch(long_film)
+    assert viewer.position < 30
+
+
+def test_a_player_that_lost_its_film_asks_anew_and_keeps_its_place(
+    visit: Visit, long_film: Film, subscriber: str
+) -> None:
+    """As after a night with the lid closed: every address it knows has died."""
+    viewer = visit()
+    viewer.sign_in(subscriber)
+    viewer.watch(long_film)
+    viewer.page.evaluate("document.querySelector('video').currentTime = 40")
+    viewer.wait_until_playing(41)
+    asked = len(viewer.traffic.answers("get-playback"))
+
+    def dead_until_asked_anew(route: Route) -> None:
+        if len(viewer.traffic.answers("get-playback")) > asked:
+            route.fallback()
+        else:
+            route.fulfill(status=403)
+
+    viewer.context.route("**/*.m4s*", dead_until_asked_anew)
+    viewer.page.evaluate("document.querySelector('video').currentTime = 110")
+    viewer.wait_until_playing(111)
+    # The next heartbeats find the place still there.
+    viewer.page.wait_for_timeout(PLAYBACK_SECONDS * 1000)
+    assert viewer.heading(long_film.title).is_visible()
+    assert viewer.page.locator("video").count() == 1
+    assert {answer.status for answer in viewer.traffic.answers("heartbeat")} <= {200, 204}
 
 
 def test_the_third_device_is_refused_and_takes_over(visit: Visit, long_film: Film, subscriber: str) -> None:

@@ -13,7 +13,7 @@ export function h(name, properties = {}, ...children) {
 }
 
 /** The children that are there: `condition && h(…)` may stand in a list. */
-export function present(children) {
+function present(children) {
   return children.flat().filter((child) => child !== false && child !== null && child !== undefined);
 }
 

@@ -17,10 +17,12 @@ export function renderNavigation() {
     who?.role === "admin" && ["/admin", "Studio"],
     who ? ["/me", "Account"] : ["/sign-in", "Sign in"],
   ];
-  document.getElementById("nav").replaceChildren(
-    ...items.filter(Boolean).map(([address, name]) => link(address, name)),
-    who ? h("button", { class: "quiet", onclick: signOutHere }, "Sign out") : link("/join", "Join", "button"),
-  );
+  document
+    .getElementById("nav")
+    .replaceChildren(
+      ...items.filter(Boolean).map(([address, name]) => link(address, name)),
+      who ? h("button", { class: "quiet", onclick: signOutHere }, "Sign out") : link("/join", "Join", "button"),
+    );
 }
 
 function link(address, name, kind) {

@@ -6,8 +6,6 @@ import { Renewal } from "./renewal.js";
 
 // Whoever leaves after two minutes has not paid for ten minutes of data, and what is loaded does not outlive access by much.
 const BUFFER_SECONDS = 60;
-// Nearer to the end than this, a film begins from the start again.
-const CREDITS_SECONDS = 5;
 
 export class Player {
   #video;
@@ -27,14 +25,9 @@ export class Player {
   load(url, position = 0) {
     this.#end();
     const video = this.#video;
-    video.addEventListener(
-      "loadedmetadata",
-      () => {
-        if (position > 0) video.currentTime = position < video.duration - CREDITS_SECONDS ? position : 0;
-      },
-      { once: true },
-    );
     if (!Hls.isSupported()) {
+      const seek = () => (video.currentTime = position);
+      if (position > 0) video.addEventListener("loadedmetadata", seek, { once: true });
       video.src = url;
       return;
     }
@@ -46,12 +39,15 @@ export class Player {
       enableWorker: false, // its worker is a blob, which the Content-Security-Policy refuses
     });
     this.#hls.on(Hls.Events.ERROR, (_, data) => {
-      if (!data.fatal) return;
+      // A signature that has died does not come back, though hls.js would try for half a minute.
+      const dead = data.response?.code === 403;
+      if (!data.fatal && !dead) return;
       if (data.type === Hls.ErrorTypes.MEDIA_ERROR && !this.#recovered) {
         this.#recovered = true;
         this.#hls.recoverMediaError();
       } else {
         this.#onLost(data.details);
+        this.#end();
       }
     });
     this.#hls.loadSource(url);

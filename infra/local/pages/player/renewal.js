@@ -39,7 +39,8 @@ export class Renewal {
   }
 
   #note(known, { url, data }) {
-    if (typeof data === "string" && data.startsWith("#EXTM3U")) this.#playlists.set(known, addresses(data, url || known));
+    if (typeof data === "string" && data.startsWith("#EXTM3U"))
+      this.#playlists.set(known, addresses(data, url || known));
   }
 
   /**

@@ -67,7 +67,7 @@ export class Stream {
     } catch (error) {
       if (this.#over) return;
       if (REFUSED.has(error.status) || error instanceof SignedOut) {
-        this.#end();
+        this.drop();
         this.#onRefused(error);
         return;
       }
@@ -95,7 +95,8 @@ export class Stream {
     if (persisted) location.reload();
   };
 
-  #end() {
+  /** Ends without telling: another takes its place. */
+  drop() {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#video.removeEventListener("pause", this.#paused);
@@ -108,7 +109,7 @@ export class Stream {
   async stop() {
     if (this.#over) return;
     const told = this.#leaving();
-    this.#end();
+    this.drop();
     await told;
   }
 }

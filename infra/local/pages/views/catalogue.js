@@ -97,7 +97,8 @@ export function render(place, { query }) {
   });
   more.addEventListener("click", () => load({ fresh: false }).catch(failed));
   // A courtesy: the films are there without it.
-  if (user() && !input.value) continueWatching(begun).catch((error) => console.warn("What was begun is not shown.", error));
+  if (user() && !input.value)
+    continueWatching(begun).catch((error) => console.warn("What was begun is not shown.", error));
   return load({ fresh: true }).then(() => () => {
     turn += 1;
     clearTimeout(timer);
@@ -108,7 +109,10 @@ export function render(place, { query }) {
 const ask = (query) => (user() ? call("GET", `list-videos?${query}`) : send("GET", `list-videos?${query}`));
 
 async function continueWatching(place) {
-  const [{ videos }, sold] = await Promise.all([ask(new URLSearchParams({ list: "continue", limit: CONTINUED })), plans()]);
+  const [{ videos }, sold] = await Promise.all([
+    ask(new URLSearchParams({ list: "continue", limit: CONTINUED })),
+    plans(),
+  ]);
   if (!videos.length) return;
   place.append(
     h("h2", {}, "Go on watching"),
@@ -135,7 +139,8 @@ function welcome() {
 function card(film, sold) {
   const { id, description, duration } = film;
   // What the film's own view shows: there is no function to ask for one film.
-  const state = { title: film.title, description, preview_url: film.preview_url, trailer_id: film.trailer_id, price: film.price };
+  const { title: name, preview_url, trailer_id, price } = film;
+  const state = { title: name, description, duration, preview_url, trailer_id, price };
   const plan = planFor(sold, film.level);
   return h(
     "li",
@@ -147,7 +152,8 @@ function card(film, sold) {
         "span",
         { class: "poster" },
         picture(film),
-        film.position > 0 && h("progress", { class: "watched", max: duration, value: film.position, "aria-label": "Watched" }),
+        film.position > 0 &&
+          h("progress", { class: "watched", max: duration, value: film.position, "aria-label": "Watched" }),
         duration > 0 && h("span", { class: "badge length" }, length(duration)),
       ),
       h("span", { class: "film-title" }, film.title),

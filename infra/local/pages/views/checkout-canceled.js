@@ -11,7 +11,12 @@ export function render(place) {
       { class: "narrow" },
       h("h1", {}, "Nothing was bought"),
       h("p", {}, "You left before paying, and nothing has been charged."),
-      h("p", { class: "row" }, h("a", { class: "button", href: "/plans" }, "Back to the plans"), h("a", { href: "/" }, "To the films")),
+      h(
+        "p",
+        { class: "row" },
+        h("a", { class: "button", href: "/plans" }, "Back to the plans"),
+        h("a", { href: "/" }, "To the films"),
+      ),
     ),
   );
 }

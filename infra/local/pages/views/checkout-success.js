@@ -24,7 +24,8 @@ export async function render(place, { query }) {
   if (wanted?.bought) said.textContent = `“${wanted.title}” is yours to watch.`;
   else if (entitlement.active) said.textContent = `You are in. ${what}`;
   // A card that had a free trial before gets no second one.
-  else if (entitlement.reason === "canceled") said.textContent = "Nothing was charged: this card has had its free trial. Choose the plan again, without one.";
+  else if (entitlement.reason === "canceled")
+    said.textContent = "Nothing was charged: this card has had its free trial. Choose the plan again, without one.";
   else said.textContent = "Your payment is on its way. The films open as soon as it arrives.";
   card.append(
     h(

@@ -17,8 +17,10 @@ export function describe(subscription, entitlement, name) {
   if (entitlement.reason === "staff") return "You may watch everything: you work here.";
   if (entitlement.reason === "gift") return `${name}, a gift: you can watch until ${day(entitlement.until)}.`;
   if (!subscription) return entitlement.until ? `${name} until ${day(entitlement.until)}.` : `${name}.`;
-  if (subscription.cancel_at_period_end) return `${name}, canceled: you can watch until ${day(subscription.current_period_end)}.`;
-  if (entitlement.reason === "grace") return `${name}. A payment is missing: update your card before ${day(entitlement.until)}.`;
+  if (subscription.cancel_at_period_end)
+    return `${name}, canceled: you can watch until ${day(subscription.current_period_end)}.`;
+  if (entitlement.reason === "grace")
+    return `${name}. A payment is missing: update your card before ${day(entitlement.until)}.`;
   if (entitlement.reason === "trial") return `${name}, free until ${day(subscription.trial_end)}.`;
   return `${name}, renews on ${day(subscription.current_period_end)}.`;
 }

@@ -17,10 +17,18 @@ const REASONS = {
   none: ["This film is part of a plan", "Choose one, and it starts right here.", () => plansLink("See the plans")],
   expired: ["Your plan has ended", "Take it up again to go on watching.", () => plansLink("See the plans")],
   canceled: ["Your plan has ended", "Take it up again to go on watching.", () => plansLink("See the plans")],
-  payment_failed: ["Your last payment did not go through", "Update your card to go on watching.", () => portalButton("Update your card")],
+  payment_failed: [
+    "Your last payment did not go through",
+    "Update your card to go on watching.",
+    () => portalButton("Update your card"),
+  ],
   paused: ["Your plan is paused", "Resume it to go on watching.", () => portalButton("Resume the plan")],
   refunded: ["Your payment was refunded", "Choose a plan to go on watching.", () => plansLink("See the plans")],
-  disputed: ["Your payment was disputed at your bank", "Write to us if that is a mistake.", () => plansLink("See the plans")],
+  disputed: [
+    "Your payment was disputed at your bank",
+    "Write to us if that is a mistake.",
+    () => plansLink("See the plans"),
+  ],
 };
 
 const term = ({ rental_hours }) => (rental_hours ? `Rent for ${rental_hours} hours` : "Buy");
@@ -44,7 +52,12 @@ export function refusalPanel(error, film, { again, preview }) {
       return panel(
         "Sign in to watch",
         h("p", {}, "New here? Joining takes a minute."),
-        h("p", { class: "row" }, h("a", { class: "button", href: signIn() }, "Sign in"), h("a", { class: "button", href: join() }, "Join")),
+        h(
+          "p",
+          { class: "row" },
+          h("a", { class: "button", href: signIn() }, "Sign in"),
+          h("a", { class: "button", href: join() }, "Join"),
+        ),
         film.preview_url && press("Watch the beginning", preview),
       );
     case "subscription_required": {
@@ -76,7 +89,11 @@ export function refusalPanel(error, film, { again, preview }) {
     case "video_not_ready":
       return panel("This film is still being prepared", h("p", {}, "It starts by itself as soon as it is ready."));
     case "video_not_found":
-      return panel("This film is not here", h("p", {}, "It may have been taken down."), h("a", { class: "button", href: "/" }, "To the films"));
+      return panel(
+        "This film is not here",
+        h("p", {}, "It may have been taken down."),
+        h("a", { class: "button", href: "/" }, "To the films"),
+      );
     default:
       return panel("The film cannot be played", h("p", {}, messageOf(error)), retry("Try again"));
   }

@@ -16,6 +16,8 @@ const RELOADS = 2;
 const RELOADS_WITHIN = 60_000;
 const NOT_READY_AGAIN = 4_000;
 const LEAVING = 1_000;
+// Seconds. Nearer to its end than this, a film begins from the start again.
+const CREDITS = 5;
 
 export async function render(place, { params }) {
   const film = await about(params.id);
@@ -54,8 +56,11 @@ export async function render(place, { params }) {
     }
   }
 
-  function begin(playback, position) {
-    stream?.stop();
+  function begin(playback, last) {
+    // Asked again, the same login gets the same session: what is dropped here must not be told to have stopped.
+    stream?.drop();
+    video.onended = null;
+    const position = last < film.duration - CREDITS ? last : 0;
     stream = new Stream(playback, video, { onRenewed: (url) => player.renew(url), onRefused: refuse });
     video.poster = playback.thumbnail_url;
     player.load(playback.playback_url, position);
@@ -80,13 +85,14 @@ export async function render(place, { params }) {
     const now = Date.now();
     while (reloads.length && now - reloads[0] > RELOADS_WITHIN) reloads.shift();
     reloads.push(now);
-    if (reloads.length <= RELOADS) return open({ position: video.currentTime });
+    if (reloads.length <= RELOADS) return open({ position: video.currentTime || undefined });
     stream?.stop();
     refuse({ code: "stopped", message: "The film cannot be loaded right now." });
   }
 
   function refuse(error) {
     const position = video.currentTime || undefined;
+    video.onended = null;
     stream = null;
     player.unload();
     if (document.fullscreenElement) document.exitFullscreen();
@@ -101,7 +107,7 @@ export async function render(place, { params }) {
   function preview(error) {
     stage.replaceChildren(video);
     player.load(film.preview_url);
-    video.addEventListener("ended", () => refuse(error), { once: true });
+    video.onended = () => refuse(error);
     return video.play();
   }
 
@@ -121,5 +127,5 @@ export async function render(place, { params }) {
 async function about(id) {
   if (history.state?.title) return { id, ...history.state };
   const { videos } = await send("GET", "list-videos?limit=100");
-  return videos.find((film) => film.id === id) ?? { id, title: "Film" };
+  return videos.find((film) => film.id === id) ?? { id, title: "Film", duration: Infinity };
 }

@@ -11,7 +11,13 @@ export function profile({ user }) {
     "section",
     {},
     h("h2", {}, "You"),
-    h("p", { class: "soft" }, user.email, " ", user.email_verified ? "(confirmed)" : h("a", { href: "/verify-email" }, "Confirm it")),
+    h(
+      "p",
+      { class: "soft" },
+      user.email,
+      " ",
+      user.email_verified ? "(confirmed)" : h("a", { href: "/verify-email" }, "Confirm it"),
+    ),
     name(user),
     h("details", {}, h("summary", {}, "Change the email"), email()),
     h("details", {}, h("summary", {}, "Change the password"), password(user)),
@@ -69,8 +75,21 @@ function password({ email }) {
       },
     },
     // For password managers, which save a new password under a name.
-    h("input", { type: "email", name: "username", value: email, autocomplete: "username", hidden: true, readonly: true }),
-    field("New password", { name: "password", type: "password", autocomplete: "new-password", required: true, note: "Eight characters or more." }),
+    h("input", {
+      type: "email",
+      name: "username",
+      value: email,
+      autocomplete: "username",
+      hidden: true,
+      readonly: true,
+    }),
+    field("New password", {
+      name: "password",
+      type: "password",
+      autocomplete: "new-password",
+      required: true,
+      note: "Eight characters or more.",
+    }),
     field("Your password until now", CURRENT),
   );
 }

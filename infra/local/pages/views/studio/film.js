@@ -69,7 +69,11 @@ function editing(video, sold, onChanged) {
     ),
     h("p", {}, h("button", { class: "quiet", onclick: () => dialog.close() }, "Leave it as it is")),
   );
-  const open = h("button", { class: "quiet", "aria-label": `Edit ${video.title}`, onclick: () => dialog.showModal() }, "Edit");
+  const open = h(
+    "button",
+    { class: "quiet", "aria-label": `Edit ${video.title}`, onclick: () => dialog.showModal() },
+    "Edit",
+  );
   return [open, dialog];
 }
 
@@ -100,6 +104,10 @@ function deleting(video, onDeleted) {
       h("button", { class: "quiet", onclick: () => dialog.close() }, "Keep it"),
     ),
   );
-  const open = h("button", { class: "danger", "aria-label": `Delete ${video.title}`, onclick: () => dialog.showModal() }, "Delete");
+  const open = h(
+    "button",
+    { class: "danger", "aria-label": `Delete ${video.title}`, onclick: () => dialog.showModal() },
+    "Delete",
+  );
   return [open, dialog];
 }

@@ -11,7 +11,7 @@ const LOOK_AGAIN = 1_500;
 const announced = () => JSON.parse(localStorage.getItem(KEPT) ?? "[]");
 
 /** Remembers a film that is in no list yet. */
-export function remember(id) {
+function remember(id) {
   localStorage.setItem(KEPT, JSON.stringify([id, ...announced()].slice(0, MOST_KEPT)));
 }
 

@@ -10,7 +10,13 @@ export function sending({ video, upload: place }, file, leaving, onSent) {
   const bar = h("progress", { max: 1, value: 0, "aria-label": `Upload of ${video.title}` });
   const said = h("p", { role: "status" }, "Uploading …");
   const stop = h("button", { class: "quiet", onclick: () => stopping.abort(new Error("Stopped.")) }, "Stop");
-  const made = h("section", { "aria-label": `Upload: ${video.title}` }, h("h3", {}, video.title), bar, h("div", { class: "row" }, said, stop));
+  const made = h(
+    "section",
+    { "aria-label": `Upload: ${video.title}` },
+    h("h3", {}, video.title),
+    bar,
+    h("div", { class: "row" }, said, stop),
+  );
   const onProgress = (fraction) => {
     bar.value = fraction;
   };
