@@ -141,6 +141,8 @@ class Catalogue:
         if signer is None:
             # Its provider is not set up any more: that takes the other films from nobody.
             return None, None
+        # As with the film itself: no address outlives its time.
+        expires_at = min(expires_at, row.available_until or expires_at)
         thumbnail = signer.thumbnail_url(row.playback_id, expires_at=expires_at)
         if row.preview_seconds is None:
             return thumbnail, None

@@ -337,6 +337,15 @@ def test_a_preview_is_for_anybody_and_ends_where_it_should(api: Api, make: Facto
     assert (claims["aud"], claims["asset_end_time"]) == ("v", 30)
 
 
+def test_no_picture_outlives_its_film(api: Api, make: Factory) -> None:
+    theirs, soon = word(), datetime.now(UTC) + timedelta(minutes=10)
+    make.video(title=theirs, preview_seconds=30, available_until=soon)
+    (video,) = listed(api, q=theirs)
+    for address in (video["thumbnail_url"], video["preview_url"]):
+        token = parse_qs(urlsplit(address).query)["token"][0]
+        assert jwt.decode(token, options={"verify_signature": False})["exp"] == int(soon.timestamp())
+
+
 def test_words_are_looked_for_in_the_description_too(api: Api, make: Factory) -> None:
     theirs = word()
     film = make.video(description=f"All about {theirs}.")
