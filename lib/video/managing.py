@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
@@ -22,6 +22,11 @@ PURGED_AFTER = timedelta(days=7)
 _PICTURE_LIFE = timedelta(hours=1)
 
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+# Without bounds one of the year 1 or 9999 in a far zone is no time at all in UTC.
+Time = Annotated[
+    AwareDatetime,
+    Field(strict=False, ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
+]
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -41,8 +46,8 @@ class ChangeVideoBody(Body):
     published: bool = False
     listed: bool = True
     """Whether list-videos shows it; a trailer need not be."""
-    available_from: Annotated[AwareDatetime, Field(strict=False)] | None = None
-    available_until: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    available_from: Time | None = None
+    available_until: Time | None = None
     preview_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
     """Anybody may watch the first so many seconds."""
     trailer_id: str | None = None

@@ -111,6 +111,8 @@ def test_nobody_watches_past_the_end_of_its_time(make: Factory, admin: Person) -
         ({"level": 1001, "preview_seconds": 0, "season": -1}, {"level", "preview_seconds", "season"}),
         ({"available_from": "tomorrow"}, {"available_from"}),
         ({"available_from": "2026-11-25T12:00:00"}, {"available_from"}),
+        ({"available_from": "0001-01-01T00:00:00+14:00"}, {"available_from"}),
+        ({"available_until": "9999-12-31T23:59:59-14:00"}, {"available_until"}),
         (
             {"available_from": "2026-11-25T12:00:00Z", "available_until": "2026-11-25T12:00:00Z"},
             {"available_until"},
