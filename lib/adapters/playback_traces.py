@@ -39,7 +39,10 @@ def read_trace(text: str, env: Environment) -> Trace | None:
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError):
             continue
         provider = "mux" if "aud" in claims else "cloudflare"
-        named = (claims.get("custom") or {}).get("session_id") if provider == "mux" else claims.get("jti")
+        # Not checked yet, so of any form.
+        custom = claims.get("custom")
+        ours = custom.get("session_id") if isinstance(custom, dict) else None
+        named = ours if provider == "mux" else claims.get("jti")
         session_id = as_uuid(named) if isinstance(named, str) else None
         return Trace(provider, playback_id, session_id, expires_at, _is_ours(token, provider, env))
     return None

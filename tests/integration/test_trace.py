@@ -65,7 +65,8 @@ def test_nobody_is_accused_by_a_token_that_is_not_ours(
     viewer, film = make.person(), make.video(level=0)
     session_id = viewer.api.get("get-playback", video_id=str(film)).json()["session_id"]
     soon = int(datetime.now(UTC).timestamp()) + 600
-    for claims in ({"aud": "v", "custom": {"session_id": session_id}}, {"jti": session_id}):
+    theirs = ({"custom": {"session_id": session_id}}, {"custom": session_id}, {"custom": [session_id]})
+    for claims in (*({"aud": "v", **claims} for claims in theirs), {"jti": session_id}):
         forged = jwt.encode({"sub": "playback", "exp": soon, **claims}, new_key(), "RS256")
         assert "proves nothing" in refused(cli, forged)
         unsigned = jwt.encode({"sub": "playback", "exp": soon, **claims}, "", "none")
