@@ -10,6 +10,9 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, select, upda
 
 from lib.database.schema import links, mails, users
 
+# Mails of an account that carry a link -> what the link is for.
+PURPOSES = {"verification": "verify", "email_change": "change", "already_registered": "reset"}
+
 
 def add_mail(
     tx: Connection,
@@ -32,6 +35,11 @@ def add_mail(
         )
     )
     return mail_id
+
+
+def waiting_mail(tx: Connection, mail_id: uuid.UUID) -> Row[Any] | None:
+    """The mail as it is, if it waits. It is nobody's yet."""
+    return tx.execute(select(mails).where(mails.c.id == mail_id, mails.c.state == "waiting")).first()
 
 
 def claim_mail(tx: Connection, mail_id: uuid.UUID) -> Row[Any] | None:
@@ -161,8 +169,18 @@ def end_links(tx: Connection, user_id: uuid.UUID, *purposes: str) -> None:
     """No link of these purposes, or with none named no link at all, works for the user any more.
 
     Whoever changes a password or an address calls it: what was mailed before, perhaps at a thief's wish and
-    to a thief's address, is not to undo that.
+    to a thief's address, is not to undo that. Nor is what is still on its way: those mails are needless now, since
+    sending one would make its link anew.
+
+    Args:
+        user_id: whose row the caller has locked.
     """
+    kinds = [kind for kind, purpose in PURPOSES.items() if not purposes or purpose in purposes]
+    tx.execute(
+        update(mails)
+        .where(mails.c.user_id == user_id, mails.c.kind.in_(kinds), mails.c.state.in_(("waiting", "sending")))
+        .values(state="needless", settled_at=func.now(), email=None, facts={})
+    )
     ended = delete(links).where(links.c.user_id == user_id)
     tx.execute(ended.where(links.c.purpose.in_(purposes)) if purposes else ended)
 

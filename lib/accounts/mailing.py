@@ -108,10 +108,15 @@ class Mailing:
 
     def _send(self, mail_id: uuid.UUID) -> None:
         with self._database.transaction() as tx:
+            waiting = mail_store.waiting_mail(tx, mail_id)
+            if waiting is None:
+                return
+            # The account first, as does whoever ends what is on its way there.
+            user = mail_store.addressee(tx, user_id=waiting.user_id, email=waiting.email)
             row = mail_store.claim_mail(tx, mail_id)
             if row is None:
                 return
-            addressed = _addressed(tx, row)
+            addressed = user and _addressed(tx, row, user)
             if addressed is None:
                 mail_store.settle_mail(tx, mail_id, "needless")
                 return
@@ -167,11 +172,12 @@ class Mailing:
         raise UnavailableError("The mail server did not take it") from error
 
 
-def _addressed(tx: Connection, row: Row[Any]) -> _Addressed | None:
-    """Whom the mail reaches. None: nobody needs it (any more)."""
-    user = mail_store.addressee(tx, user_id=row.user_id, email=row.email)
-    if user is None:
-        return None
+def _addressed(tx: Connection, row: Row[Any], user: Row[Any]) -> _Addressed | None:
+    """Whom the mail reaches. None: nobody needs it (any more).
+
+    Args:
+        user: the account it was put for, locked.
+    """
     if row.kind == VERIFICATION:
         return None if user.email_verified_at else _Addressed(row.kind, user.id, user.email)
     if row.kind == EMAIL_CHANGED:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from lib.accounts import mail_store
+from lib.accounts import mail_store, store
 from lib.accounts.email_changes import EmailChanges
 from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.mailing import Mailing
@@ -268,6 +268,65 @@ def test_who_registers_an_address_again_ends_the_first_link(office: PostOffice) 
         office.verification.confirm(token_of(first), "198.51.100.7")
     assert second.words.subject == "You have an account already"
     assert [link.purpose for link in office.links(user_id)] == ["reset"]
+
+
+def test_a_first_link_that_is_late_does_not_come_after_all(office: PostOffice) -> None:
+    """The server put it off; meanwhile the owner registered, and would take it for theirs."""
+    user_id, email = office.user()
+    office.mail.answers[email] = ["later"]
+    first = office.put(VERIFICATION, user_id=user_id)
+    office.work()
+    office.mailing.send({"mail_id": str(office.put(ALREADY_REGISTERED, user_id=user_id))})
+    office.work()
+    assert [letter.words.subject for letter in office.mail.taken] == ["You have an account already"]
+    assert office.row(first).state == "needless"
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_a_new_password_ends_what_is_still_on_its_way(office: PostOffice, handed_over: bool) -> None:
+    """A thief's wish for another address, which the mail server puts off until the owner has noticed."""
+    user_id, _ = office.user()
+
+    def change_password() -> None:
+        with office.database.transaction() as tx:
+            store.lock_person(tx, user_id)
+            mail_store.end_links(tx, user_id)
+
+    class Meanwhile(FakeMail):
+        def send(self, letter: Letter) -> None:
+            if handed_over:
+                change_password()
+            super().send(letter)
+
+    with office.database.transaction() as tx:
+        mail_id = EmailChanges(office.outbox).ask(tx, user_id, f"{uuid.uuid4().hex}@example.com")
+    mail = Meanwhile()
+    mail.down = True
+    mailing = Mailing(office.database, mail, JinjaTemplates(APP), APP)
+    with pytest.raises(UnavailableError):
+        mailing.send({"mail_id": str(mail_id)})
+    if not handed_over:
+        change_password()
+    mail.down = False
+    mailing.send({"mail_id": str(mail_id)})
+    assert (mail.taken, office.links(user_id)) == ([], [])
+    row = office.row(mail_id)
+    assert (row.state, row.email) == ("needless", None)
+
+
+def test_a_mail_goes_out_while_its_account_is_deleted(office: PostOffice) -> None:
+    """Both lock the account before its mails: neither waits for the other for ever."""
+    user_id, _ = office.user()
+    mail_id = office.put(PASSWORD_CHANGED, user_id=user_id)
+    with ThreadPoolExecutor(1) as pool:
+        with office.database.transaction() as tx:
+            store.lock_person(tx, user_id, leaving=True)
+            sending = pool.submit(office.mailing.send, {"mail_id": str(mail_id)})
+            with pytest.raises(TimeoutError):
+                sending.result(0.5)
+            store.delete_user(tx, user_id)
+        sending.result(10)
+    assert office.mail.taken == []
 
 
 def asked(office: PostOffice, user_id: uuid.UUID, email: str) -> Letter:
