@@ -8,6 +8,8 @@ from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, localtime
 
+import idna
+
 from lib.accounts.ports import Letter, MailDelayedError, MailInDoubtError, MailRefusedError
 from lib.config import MailSettings
 
@@ -90,8 +92,10 @@ class SmtpMail:
             raise _refusal(error.smtp_code) from error
         except OSError as error:
             raise MailInDoubtError(_code(error)) from error
-        if code != 250:
+        if 400 <= code < 600:
             raise _refusal(code)
+        if code != 250:
+            raise MailInDoubtError(str(code))
 
     def _message(self, letter: Letter, to: str, *, foreign: bool) -> bytes:
         """Raises ValueError for a header of more than one line."""
@@ -112,9 +116,14 @@ class SmtpMail:
 
 
 def _mailbox(email: str) -> tuple[str, bool]:
-    """The address as SMTP takes it, and whether it takes an extension: letters beyond ASCII before the @."""
+    """The address as SMTP takes it, and whether it takes an extension: letters beyond ASCII before the @.
+
+    Python's own codec is of 2003: faß.de is fass.de to it, which is somebody else's.
+    """
     local, _, domain = email.rpartition("@")
-    return f"{local}@{domain.encode('idna').decode()}", not local.isascii()
+    if not domain.isascii():
+        domain = idna.encode(domain).decode()
+    return f"{local}@{domain}", not local.isascii()
 
 
 def _refusal(code: int) -> MailDelayedError | MailRefusedError:

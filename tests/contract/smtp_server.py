@@ -74,7 +74,7 @@ class Handler:
             server.transport.abort()
         if answer == "silence":
             await asyncio.sleep(5)
-        return "250 OK"
+        return "251 2.0.0 Taken, after a fashion" if answer == "odd" else "250 OK"
 
 
 class Smtp:
