@@ -79,6 +79,8 @@ class Changes:
                 raise refusal
         mail_ids = []
         with self._database.transaction() as tx:
+            if password_hash is not None:
+                store.lock_streams(tx, caller.user_id)
             refuse_changed(confirmed, store.lock_person(tx, caller.user_id))
             store.forgive_password(tx, caller.user_id)
             if password_hash is not None:

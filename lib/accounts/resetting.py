@@ -56,6 +56,7 @@ class Resets:
         refuse_weak(password, email=user.email, name=user.name)
         password_hash = self._hasher.hash(password)
         with self._database.transaction() as tx:
+            store.lock_streams(tx, user.id)
             there = mail_store.addressee(tx, user_id=user.id, email=None)
             if there is None or mail_store.use_link(tx, token_hash, "reset") is None:
                 raise InvalidLinkError

@@ -112,11 +112,13 @@ class Accounts:
 
     def _registered(self, tx: Connection, email: str, address: str, *, new: bool) -> uuid.UUID:
         """The same statements for a new account and for one that was there: they take the same time."""
-        user = store.user_by_email(tx, email)
+        # Locked: else it could go before its mail is put.
+        user = store.lock_user(tx, email)
         if user is None:
             raise UnavailableError("The account was deleted just now", retry_after=1)
         told, kind = ("registered", VERIFICATION) if new else ("registered_again", ALREADY_REGISTERED)
-        store.record(tx, told, user.id, {}, address=address)
+        # Who tries an address that has an account need not be its user.
+        store.record(tx, told, user.id, {}, actor=None if new else "register", address=address)
         return self._outbox.put(tx, kind, user_id=user.id)
 
     def login(self, *, email: str, password: str, device_name: str | None, address: str) -> Login:

@@ -46,6 +46,8 @@ class Staff:
         fits = password is None or (known is not None and self._hasher.verify(known.password_hash, password))
         password_hash = None if fits or password is None else self._hasher.hash(password)
         with self._database.transaction() as tx:
+            if known is not None and password_hash is not None:
+                store.lock_streams(tx, known.id)
             made = password_hash and store.add_user(tx, email=email, name=name, password_hash=password_hash)
             user = store.lock_user(tx, email)
             if user is None:

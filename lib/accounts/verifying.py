@@ -62,7 +62,8 @@ class Verification:
         """
         mail_id: uuid.UUID | None = None
         with self._database.transaction() as tx:
-            user = store.user_by_id(tx, user_id)
+            # Locked: else it could go before its mail is put.
+            user = store.lock_person(tx, user_id)
             refusal = self._throttle.count(tx, email=user.email, address=address)
             if refusal is None and user.email_verified_at is None:
                 mail_id = self._outbox.put(tx, VERIFICATION, user_id=user_id)

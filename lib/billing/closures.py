@@ -42,9 +42,13 @@ class Closures:
             closure_store.add_closure(tx, user_id, customer_id)
 
     def hand_on(self, user_id: uuid.UUID) -> None:
-        """A task for the account's closure, if it has one."""
-        with self._database.transaction() as tx:
-            number = closure_store.enqueues_of_closure(tx, user_id)
+        """A task for the account's closure, if it has one. The account is gone: nothing here may refuse that."""
+        try:
+            with self._database.transaction() as tx:
+                number = closure_store.enqueues_of_closure(tx, user_id)
+        except UnavailableError as error:
+            log.line("ERROR", "closure left for reconcile", {"user_id": user_id, "error": log.places(error)})
+            return
         if number is not None:
             self._enqueue(user_id, number)
 

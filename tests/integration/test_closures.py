@@ -2,24 +2,34 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from lib.accounts import store as accounts
+from lib.accounts.changing import Changes, Wishes
 from lib.accounts.closing import Closing
 from lib.accounts.confirming import CurrentPassword
+from lib.accounts.email_changes import EmailChanges
+from lib.accounts.mail_throttle import MailThrottle
+from lib.accounts.outbox import Outbox
+from lib.accounts.service import Accounts
+from lib.accounts.verifying import Verification
 from lib.adapters.argon2_hasher import Argon2Hasher
+from lib.adapters.jwt_tokens import JwtTokens
 from lib.billing import store
 from lib.billing.closures import CLOSE_CUSTOMER, LEFT_AFTER, Cancellations, Closures
 from lib.billing.ports import CheckoutSession
+from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import audit_log, closures, inbox, users
 from lib.errors import InvalidTokenError, LastAdminError, UnavailableError
-from lib.web.ports import Caller
+from lib.web.ports import Caller, SystemClock
 from tests.billing import Billing, event
 from tests.factories import PASSWORD
 from tests.fakes.payments import FakePayments
@@ -281,6 +291,75 @@ def waits_for_a_lock(database: Database) -> None:
                 return
         assert time.monotonic() < deadline, "nobody waited"
         time.sleep(0.02)
+
+
+def test_the_database_is_away_once_the_account_is_gone(leaving: Leaving) -> None:
+    """Who left is told so: a second try would find no login."""
+    person, customer = leaving.payer()
+
+    class Away(Database):
+        def __init__(self, there: Database) -> None:
+            self.there = there
+
+        @contextmanager
+        def transaction(self, *, slow: bool = False) -> Iterator[Connection]:
+            with self.there.transaction(slow=slow) as tx:
+                yield tx
+            raise UnavailableError("The database cannot be reached")
+
+    leaving.closing = Closing(
+        leaving.database,
+        CurrentPassword(leaving.database, leaving.hasher),
+        Closures(Away(leaving.database), leaving.tasks),
+    )
+    leaving.close(person)
+    assert (leaving.users(), leaving.left(), leaving.tasks.queued) == (0, 1, [])
+    leaving.later(LEFT_AFTER * 2)
+    leaving.closures.reconcile()
+    leaving.work()
+    assert leaving.payments.customer(customer).deleted
+
+
+def test_a_mail_is_asked_for_by_who_is_leaving(leaving: Leaving, environment: dict[str, str]) -> None:
+    """Registering the address once more, and another link for it: refused, and no fault of ours."""
+    env = Environment(environment)
+    settings = replace(env.accounts(), verified_only=True)
+    outbox, tokens = Outbox(leaving.tasks), JwtTokens(env.tokens())
+    there = Accounts(leaving.database, leaving.hasher, tokens, SystemClock(), settings, outbox)
+    verification = Verification(leaving.database, outbox, MailThrottle(count_loopback=True))
+    for ask in ("register", "verify-email"):
+        person = leaving.person()
+        with ThreadPoolExecutor(1) as pool:
+            with leaving.database.transaction() as tx:
+                email = accounts.lock_person(tx, person.user_id, leaving=True).email
+                if ask == "register":
+                    asked = pool.submit(
+                        there.register, email=email, password=PASSWORD, name=None, address="192.0.2.1"
+                    )
+                else:
+                    asked = pool.submit(verification.send_again, person.user_id, "192.0.2.1")
+                waits_for_a_lock(leaving.database)
+                accounts.delete_user(tx, person.user_id)
+            with pytest.raises(UnavailableError if ask == "register" else InvalidTokenError):
+                asked.result(timeout=20)
+
+
+def test_a_new_password_and_the_deletion_take_turns(leaving: Leaving) -> None:
+    """Both take the streams' lock before the account's: neither waits for the other for ever."""
+    person, outbox = leaving.person(), Outbox(leaving.tasks)
+    current = CurrentPassword(leaving.database, leaving.hasher)
+    throttle = MailThrottle(count_loopback=True)
+    changes = Changes(leaving.database, leaving.hasher, current, outbox, EmailChanges(outbox), throttle)
+    wishes = Wishes(None, False, None, "another walk by another sea", PASSWORD)
+    with ThreadPoolExecutor(1) as pool:
+        with leaving.database.transaction() as tx:
+            accounts.lock_streams(tx, person.user_id)
+            changed = pool.submit(changes.apply, person, wishes, address="")
+            waits_for_a_lock(leaving.database)
+            accounts.lock_person(tx, person.user_id, leaving=True)
+            accounts.delete_user(tx, person.user_id)
+        with pytest.raises(InvalidTokenError):
+            changed.result(timeout=20)
 
 
 def test_who_buys_after_leaving_is_nobody(leaving: Leaving) -> None:

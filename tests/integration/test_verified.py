@@ -15,7 +15,7 @@ from infra.local.processes import free_port
 from infra.local.supervisor import Stack
 from lib.config import Environment
 from lib.database.engine import Database
-from lib.database.schema import mails, sessions, users
+from lib.database.schema import audit_log, mails, sessions, users
 from tests.api import Api, refused
 from tests.factories import PASSWORD, wait_for
 from tests.mailbox import Mailbox, token_of
@@ -112,6 +112,11 @@ def test_known_and_unknown_look_alike(place: Place) -> None:
     assert mail["subject"] == "You have an account already"
     # Neither the password nor anything else has changed.
     assert place.log_in(member).status_code == 200
+    # Whoever it was, the audit log does not say that it was the member.
+    with place.database.transaction() as tx:
+        of_them = (audit_log.c.user_id == users.c.id, users.c.email == member)
+        asked = select(audit_log.c.actor).where(*of_them, audit_log.c.kind == "registered_again")
+        assert tx.scalars(asked).all() == ["register"]
 
 
 def test_a_stranger_who_was_first_loses_to_the_owner(place: Place) -> None:
