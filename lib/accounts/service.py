@@ -152,13 +152,14 @@ class Accounts:
             raise InvalidCredentialsError
         newer = self._hasher.hash(password) if self._hasher.is_outdated(user.password_hash) else None
         with self._database.transaction() as tx:
-            store.forgive_attempt(tx, accounts=(account_key, key), address=address_key)
             # What was verified must still hold: a new password ends all logins, so none may begin with the old.
             current = store.lock_user(tx, email)
             if current is None:
                 raise InvalidCredentialsError
             if current.password_hash != user.password_hash:
                 raise UnavailableError("The account is being changed elsewhere", retry_after=1)
+            # The account before its attempts, as reset-password does.
+            store.forgive_attempt(tx, accounts=(account_key, key), address=address_key)
             if newer:
                 store.replace_password_hash(tx, user.id, old=user.password_hash, new=newer)
             refused = self._settings.verified_only and current.email_verified_at is None

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from lib.database.engine import Database
 from lib.database.schema import sessions
 from lib.errors import InvalidCredentialsError, UnavailableError
 from lib.web.ports import SystemClock
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, wait_for
 from tests.fakes.tasks import FakeTasks
 
 
@@ -50,6 +51,11 @@ class Race:
     def log_in(self) -> None:
         self.accounts.login(email=self.email, password=PASSWORD, device_name=None, address="127.0.0.1")
 
+    def waits(self) -> bool:
+        """Somebody, for a lock."""
+        query = "SELECT 1 AS found FROM pg_stat_activity WHERE datname = current_database() AND "
+        return self.database.read(query + "wait_event_type = 'Lock'") is not None
+
     def logins(self) -> int:
         with self.database.transaction() as tx:
             mine = sessions.c.user_id == self.user_id
@@ -80,6 +86,18 @@ def test_the_password_is_changed_meanwhile(race: Race) -> None:
     race.hasher.meanwhile = lambda: None
     with pytest.raises(InvalidCredentialsError):
         race.log_in()
+
+
+def test_a_link_sets_the_password_meanwhile(race: Race) -> None:
+    """Both lock the account before they forgive its attempts: neither waits for the other for ever."""
+    with ThreadPoolExecutor(1) as pool:
+        with race.database.transaction() as tx:
+            store.lock_user(tx, race.email)
+            login = pool.submit(race.log_in)
+            wait_for(race.waits)
+            store.forgive_account(tx, race.email, "127.0.0.1")
+        login.result(timeout=20)
+    assert race.logins() == 2
 
 
 def test_the_account_is_deleted_meanwhile(race: Race) -> None:
