@@ -7,7 +7,7 @@ import stripe
 
 from lib.billing.ports import PaidSubscription
 
-# A period's bill is drawn up a moment after the period begins.
+# A period's bill is drawn up a moment after the period begins, and a trial begins with its subscription.
 _SLACK_SECONDS = 3600
 _BILLS_OF_PERIODS = ("subscription_create", "subscription_cycle")
 # Why a subscription was ended from here is written on it, with the end itself.
@@ -91,6 +91,12 @@ def _ended_because(found: stripe.Subscription) -> str | None:
 
 
 def _trial_card(found: stripe.Subscription) -> str | None:
-    """Where a wallet without a card pays, Stripe knows no fingerprint."""
+    """Where a wallet without a card pays, Stripe knows no fingerprint.
+
+    Free days that somebody gives later make Stripe say `trialing` too. They are no trial: that begins with the
+    subscription.
+    """
     card = getattr(found.default_payment_method, "card", None)
-    return card.fingerprint if found.status == "trialing" and card is not None else None
+    if found.status != "trialing" or card is None or found.trial_start is None:
+        return None
+    return card.fingerprint if found.trial_start - found.created < _SLACK_SECONDS else None

@@ -150,10 +150,15 @@ class StripePayments:
             return 0
         start, end = period_of(found)
         share = (end - min(end, max(start, int(since.timestamp())))) / (end - start)
-        owed = round(bill.amount_paid * share)
+        left, given_back = round(bill.amount_paid * share), 0
         for charge in self._charges_of(bill):
-            missing = min(owed, charge.amount_captured) - charge.amount_refunded
-            if missing <= 0 or charge.disputed:
+            of_this = min(left, charge.amount_captured)
+            left -= of_this
+            if charge.disputed:
+                continue
+            given_back += of_this
+            missing = of_this - charge.amount_refunded
+            if missing <= 0:
                 continue
             wanted: RefundCreateParams = {
                 "charge": charge.id,
@@ -161,7 +166,7 @@ class StripePayments:
                 "reason": "duplicate" if why == "duplicate" else "requested_by_customer",
             }
             self._v1.refunds.create(wanted, _once("refund", charge.id, wanted))
-        return owed
+        return given_back
 
     def checkout(self, session_id: str) -> CheckoutSession:
         with answered():

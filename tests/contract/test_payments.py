@@ -16,6 +16,7 @@ import stripe
 
 from infra.local.processes import free_port
 from infra.local.supervisor import Stack
+from lib.adapters.stripe_objects import paid_subscription
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing.ports import CheckoutSession, CustomerGoneError, Film, PaidSubscription, Payments
 from lib.config import CheckoutSettings, Environment, Plan, StripeSettings
@@ -357,6 +358,39 @@ def test_a_trial_tells_its_card(provider: Provider) -> None:
     assert None not in told
     assert told[0] == told[1] != told[2]
     assert newest(provider, subscribed(provider)).trial_card is None, "no trial, no card"
+
+
+@pytest.mark.parametrize("later", [0, 30 * 86400], ids=["a trial", "days given later"])
+def test_free_days_that_are_given_later_are_no_trial(later: int) -> None:
+    """Whoever bought with a card that once had a trial would lose what they pay for."""
+    began = 1_800_000_000
+    price = {"id": "price_1", "lookup_key": "basic_monthly"}
+    found = stripe.Subscription.construct_from(
+        {
+            "id": "sub_1",
+            "object": "subscription",
+            "status": "trialing",
+            "created": began,
+            "trial_start": began + later,
+            "trial_end": began + later + 7 * 86400,
+            "cancel_at": None,
+            "cancel_at_period_end": False,
+            "cancellation_details": None,
+            "pause_collection": None,
+            "default_payment_method": {"id": "pm_1", "card": {"fingerprint": "of a card"}},
+            "items": {"object": "list", "data": [{"price": price, "current_period_end": began + 86400}]},
+        },
+        "sk_test",
+    )
+    assert (paid_subscription(found, None, None).trial_card is None) == bool(later)
+
+
+def test_money_that_is_in_dispute_is_not_told_as_given_back(sandbox: Sandbox) -> None:
+    customer_id = subscribed(sandbox)
+    sandbox.lose_dispute(customer_id)
+    found = newest(sandbox, customer_id)
+    told = sandbox.payments.end_subscription(found.id, "revoked", refund_from=found.created_at)
+    assert (told, sandbox.given_back(found)) == (0, False)
 
 
 def test_a_warning_of_fraud_is_somebody_s(provider: Provider) -> None:
