@@ -16,16 +16,20 @@ def receive_event(tx: Connection, event: ToldEvent) -> int | None:
 
     Returns:
         The enqueue number for its task, also when the event came before but is not processed yet; None
-        where there is nothing to do.
+        where there is nothing to do: it was processed, or is being processed just now.
     """
-    statement = upsert(inbox).values(_row(event))
-    statement = statement.on_conflict_do_update(
-        index_elements=[inbox.c.event_id],
-        set_={"enqueues": inbox.c.enqueues + 1, "enqueued_at": func.now()},
-        where=inbox.c.state == "received",
+    new = upsert(inbox).values(_row(event)).on_conflict_do_nothing()
+    row = tx.execute(new.returning(inbox.c.enqueues, inbox.c.state)).first()
+    if row is not None:
+        return row.enqueues if row.state == "received" else None
+    # A row that is locked is being worked on, for as long as the provider takes: no webhook waits for that.
+    waiting = (
+        select(inbox.c.event_id)
+        .where(inbox.c.event_id == event.id, inbox.c.state == "received")
+        .with_for_update(skip_locked=True)
     )
-    row = tx.execute(statement.returning(inbox.c.enqueues, inbox.c.state)).first()
-    return row.enqueues if row is not None and row.state == "received" else None
+    again = _enqueued(tx, inbox.c.event_id.in_(waiting.scalar_subquery()))
+    return again[0][1] if again else None
 
 
 def add_missed_events(tx: Connection, events: Sequence[ToldEvent]) -> list[tuple[str, int]]:

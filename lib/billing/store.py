@@ -215,7 +215,11 @@ def replace_subscriptions(
 
 def remember_prices(tx: Connection, sold: Mapping[str, str]) -> None:
     """price id -> plan code, as their lookup keys say now."""
+    known = plans_sold_by(tx, sold)
     for price_id, plan in sorted(sold.items()):
+        if known.get(price_id) == plan:
+            # Not even locked, as ON CONFLICT would: all accounts that pay this price would wait for this one.
+            continue
         tx.execute(
             upsert(sold_prices)
             .values(price_id=price_id, plan=plan)
