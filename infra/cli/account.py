@@ -112,7 +112,7 @@ def sync(on: Operator, who: str, *, dry_run: bool, as_json: bool) -> None:
         user = find(tx, who)
         customer = billing.customer_of(tx, user.id)
         _, before = membership.of(tx, user.id, user.role)
-        syncing.account(tx, user.id, actor=on.actor)
+        syncing.account(tx, user.id, actor=on.actor, films=True, dry_run=dry_run)
         subscription, after = membership.of(tx, user.id, user.role)
         if dry_run:
             tx.rollback()

@@ -87,7 +87,8 @@ class Backfill:
                     # Pages that no row of ours knows: a second one could be paid beside them.
                     for page in self._payments.open_checkouts(customer_id):
                         self._payments.expire_checkout(page)
-            self._sync.account(tx, user_id, actor=actor)
+            # Pages for films too that the rows of a restored database do not know.
+            self._sync.account(tx, user_id, actor=actor, films=True, dry_run=dry_run)
             if dry_run:
                 tx.rollback()
         return "synced" if linked else "linked"

@@ -16,6 +16,7 @@ from lib.web import log
 # time to take a faulty release back before it has killed anything.
 MOST_FAILURES = 20
 
+_OF_SUBSCRIPTIONS = ("customer.", "invoice.")
 _FRAUD_WARNING = "radar.early_fraud_warning."
 # Of an event's type -> the kind of thing it is about; the longer prefix first.
 _KINDS = (
@@ -61,8 +62,11 @@ class StripeEvents:
                     # Of somebody else's customer: another product may share the Stripe account.
                     inbox.settle_event(tx, event_id, "ignored")
                     return
-                self._sync.account(tx, user_id, actor=f"event:{event_id}")
-                if event.type.removeprefix("v1.").startswith(_FRAUD_WARNING):
+                type_ = event.type.removeprefix("v1.")
+                # A page or its money: it may be of a film, whatever our rows know of the page.
+                films = not type_.startswith(_OF_SUBSCRIPTIONS)
+                self._sync.account(tx, user_id, actor=f"event:{event_id}", films=films)
+                if type_.startswith(_FRAUD_WARNING):
                     self._warn(tx, user_id, event)
                 inbox.settle_event(tx, event_id, "processed")
         except Exception as error:

@@ -2,7 +2,9 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
@@ -13,6 +15,9 @@ from lib.config import AccessSettings, Plan
 from lib.errors import UnavailableError
 from lib.web import log
 from lib.web.ports import Clock
+
+# Subscription -> why it must not go on, and from when on its money is given back.
+_Wrong: TypeAlias = dict[str, tuple[str, datetime | None]]
 
 
 class Sync:
@@ -32,8 +37,21 @@ class Sync:
         self._settings = settings
         self._clock = clock
 
-    def account(self, tx: Connection, user_id: uuid.UUID, *, actor: str) -> None:
+    def account(
+        self,
+        tx: Connection,
+        user_id: uuid.UUID,
+        *,
+        actor: str,
+        films: bool = False,
+        dry_run: bool = False,
+    ) -> None:
         """Fetch and write, inside the caller's transaction.
+
+        Args:
+            films: ask for films that were paid for, whether or not our rows tell of a page for one.
+            dry_run: what would be ended at the provider is taken to be ended, and is not. The caller takes back
+                what is written.
 
         Raises:
             UnavailableError: the provider is out of reach, or never knew the customer, as with a key of
@@ -47,7 +65,8 @@ class Sync:
         waiting = store.open_checkout(tx, user_id)
         if waiting is not None:
             self._settle(tx, self._payments.checkout(waiting.stripe_session_id))
-        customer = self._fetch(tx, user_id, row.stripe_customer_id)
+        films = films or store.films_bought(tx, user_id)
+        customer = self._fetch(user_id, row.stripe_customer_id, films=films)
         for subscription in customer.subscriptions:
             if subscription.status not in KNOWN_STATUSES:
                 log.line(
@@ -56,21 +75,19 @@ class Sync:
                     {"user_id": user_id, "subscription": subscription.id, "status": subscription.status},
                 )
         plans = self._plans_of(tx, user_id, customer)
-        if self._put_right(tx, user_id, customer, plans):
+        wrong = self._wrong(tx, customer, plans)
+        if wrong and dry_run:
+            customer = _without(customer, wrong)
+        elif wrong:
+            self._end(user_id, wrong)
             # Ended there; what is written is what is said there now.
-            customer = self._fetch(tx, user_id, row.stripe_customer_id)
+            customer = self._fetch(user_id, row.stripe_customer_id, films=films)
             plans = self._plans_of(tx, user_id, customer)
         self._write(tx, user_id, customer, plans, actor)
 
-    def _put_right(
-        self, tx: Connection, user_id: uuid.UUID, customer: Customer, plans: dict[str, Plan | None]
-    ) -> bool:
-        """Ends what must not go on: a trial with a card that had one, a subscription beside a better one.
-
-        Done at the provider and before the commit. Dying in between does no harm: every step can be repeated,
-        and the reason is read back from there.
-        """
-        wrong: dict[str, tuple[str, datetime | None]] = {}
+    def _wrong(self, tx: Connection, customer: Customer, plans: dict[str, Plan | None]) -> _Wrong:
+        """What must not go on: a trial with a card that had one, a subscription beside a better one."""
+        wrong: _Wrong = {}
         for found in customer.subscriptions:
             if found.trial_card and plans[found.id]:
                 holder = store.claim_trial_card(tx, found.trial_card, found.id)
@@ -79,31 +96,49 @@ class Sync:
                     # opened next sells without a trial.
                     wrong[found.id] = ("trial_used", None)
         paying = [found for found in customer.subscriptions if found.id not in wrong and _renews(found)]
-        kept = self._best(paying, plans)
-        if kept is not None:
-            others = (found for found in paying if found.id != kept.id and plans[found.id])
-            wrong |= {found.id: ("duplicate", kept.created_at) for found in others}
+        best = self._best(paying, plans)
+        if best is not None:
+            level, kept = best
+            others = (found for found in paying if found.id != kept.id)
+            wrong |= {
+                found.id: ("duplicate", kept.created_at)
+                for found in others
+                # A higher one that is overdue may recover yet, and is the better one then.
+                if (plan := plans[found.id]) and not (found.status == "past_due" and plan.level > level)
+            }
+        return wrong
+
+    def _end(self, user_id: uuid.UUID, wrong: _Wrong) -> None:
+        """Ends it at the provider, before the commit. Dying in between does no harm: every step can be repeated,
+        and the reason is read back from there.
+        """
         for id_, (why, refund_from) in wrong.items():
             refunded = self._payments.end_subscription(id_, why, refund_from=refund_from)
             facts = {"user_id": user_id, "subscription": id_, "because": why, "refunded": refunded}
             log.line("WARNING", "subscription ended by us", facts)
-        return bool(wrong)
 
     def _best(
         self, paying: Sequence[PaidSubscription], plans: dict[str, Plan | None]
-    ) -> PaidSubscription | None:
-        """What to keep of several: the highest plan that is paid for, of one level the one bought first."""
+    ) -> tuple[int, PaidSubscription] | None:
+        """What to keep of several, and its level: the highest plan that is paid for, of one level the one bought first.
+
+        None that is overdue, though it may give access still: whether it recovers is not known yet.
+        """
         now = self._clock.now()
         given = [
             (grant.level, -found.created_at.timestamp(), found.id, found)
             for found in paying
-            if (grant := of_subscription(found, plans[found.id], self._settings, now)).holds(now)
+            if found.status != "past_due"
+            and (grant := of_subscription(found, plans[found.id], self._settings, now)).holds(now)
         ]
-        return max(given)[3] if given else None
+        if not given:
+            return None
+        level, _, _, kept = max(given)
+        return level, kept
 
-    def _fetch(self, tx: Connection, user_id: uuid.UUID, customer_id: str) -> Customer:
+    def _fetch(self, user_id: uuid.UUID, customer_id: str, *, films: bool) -> Customer:
         try:
-            return self._payments.customer(customer_id, films=store.films_bought(tx, user_id))
+            return self._payments.customer(customer_id, films=films)
         except CustomerGoneError as error:
             log.line(
                 "ERROR",
@@ -189,3 +224,14 @@ def _renews(found: PaidSubscription) -> bool:
     """Whether it will be charged for again."""
     ending = found.cancel_at_period_end or found.cancel_at is not None
     return found.status in ("active", "trialing", "past_due") and not found.paused and not ending
+
+
+def _without(customer: Customer, wrong: _Wrong) -> Customer:
+    """As the customer will be when these are ended."""
+    left = (
+        replace(found, status="canceled", payment_missed_at=None, ended_because=wrong[found.id][0])
+        if found.id in wrong
+        else found
+        for found in customer.subscriptions
+    )
+    return replace(customer, subscriptions=tuple(left))

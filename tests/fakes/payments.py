@@ -95,7 +95,9 @@ class FakePayments:
         for found in self._subscriptions.values():
             for number, item in enumerate(found):
                 if item.id == subscription_id and item.status != "canceled":
-                    found[number] = replace(item, status="canceled", ended_because=why)
+                    found[number] = replace(
+                        item, status="canceled", payment_missed_at=None, ended_because=why
+                    )
                     if refund_from is not None:
                         self.refunded[subscription_id] = refund_from
         return 0

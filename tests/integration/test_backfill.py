@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from infra.local.supervisor import Stack
 from lib.adapters.stripe_books import StripeBooks
@@ -15,9 +15,17 @@ from lib.billing import store
 from lib.billing.backfill import Backfill
 from lib.config import Environment
 from lib.database.engine import Database
-from lib.database.schema import billing_accounts, entitlements, grants, inbox, sold_prices, subscriptions
+from lib.database.schema import (
+    billing_accounts,
+    entitlements,
+    grants,
+    inbox,
+    sold_prices,
+    subscriptions,
+    videos,
+)
 from tests.billing import BASIC, PLANS, PREMIUM, Billing
-from tests.contract.test_payments import Sandbox, open_page
+from tests.contract.test_payments import Sandbox, film, film_page, open_page
 from tests.fakes.books import FakeBooks
 from tests.fakes.payments import FakePayments
 
@@ -149,6 +157,20 @@ def test_a_page_that_no_row_knows_is_closed(shop: Shop) -> None:
     shop.empty()
     list(shop.backfill.run(actor="operator:test"))
     assert shop.sandbox.payments.checkout(page.id).state == "expired"
+
+
+def test_a_film_bought_since_a_backup_was_made_is_found(shop: Shop) -> None:
+    user, customer = shop.subscriber()
+    shop.sync(user)
+    sold = film()
+    with shop.billing.database.transaction() as tx:
+        tx.execute(insert(videos).values(id=sold.id, title="A film", level=1, published=True, provider="mux"))
+    # Restored, the database knows the account and not the page.
+    shop.sandbox.pay(film_page(shop.sandbox, customer, sold))
+    list(shop.backfill.run(actor="operator:test"))
+    bought = select(grants.c.video_id).where(grants.c.user_id == user, grants.c.source == "purchase")
+    with shop.billing.database.transaction() as tx:
+        assert list(tx.scalars(bought)) == [sold.id]
 
 
 # -- what may be wrong ------------------------------------------------------------------------------------

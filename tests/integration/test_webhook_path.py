@@ -1,6 +1,8 @@
 """From Stripe's event to the entitlement: at least once in, exactly once in effect, in any order."""
 
+import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, text, update
 
-from lib.billing.ports import Customer
+from lib.billing import inbox as events_kept
+from lib.billing import store
+from lib.billing.ports import Customer, Film
 from lib.billing.processing import MOST_FAILURES
 from lib.database.engine import Database
-from lib.database.schema import audit_log, entitlements, inbox, subscriptions
+from lib.database.schema import audit_log, entitlements, grants, inbox, subscriptions, videos
 from lib.errors import (
     AlreadySubscribedError,
     InvalidSignatureError,
@@ -36,8 +40,6 @@ def fake(billing: Billing) -> FakePayments:
 
 
 def row(billing: Billing, payload: bytes) -> Any:
-    import json
-
     with billing.database.transaction() as tx:
         return tx.execute(select(inbox).where(inbox.c.event_id == json.loads(payload)["id"])).one()
 
@@ -89,6 +91,28 @@ def test_a_redelivery_before_it_was_processed_enqueues_again(billing: Billing) -
     assert fake(billing).calls.count("customer") == 1, "the second task finds it done"
 
 
+def test_a_redelivery_waits_for_nobody_that_works_on_the_event(billing: Billing) -> None:
+    payload = event(billing.customer(billing.user()))
+    billing.deliver(payload)
+    with billing.database.transaction() as tx:
+        # As process-task does, for as long as Stripe takes to answer.
+        assert events_kept.lock_event(tx, json.loads(payload)["id"]) is not None
+        began = time.monotonic()
+        billing.deliver(payload)
+        assert time.monotonic() - began < 1
+    assert billing.work() == 1, "who works on it sees to it"
+
+
+def test_accounts_that_pay_the_same_price_do_not_wait_for_each_other(billing: Billing) -> None:
+    sold = {"price_of_many": "basic"}
+    with billing.database.transaction() as tx:
+        store.remember_prices(tx, sold)
+    with billing.database.transaction() as tx, billing.database.transaction() as other:
+        store.remember_prices(tx, sold)
+        other.execute(text("SET LOCAL lock_timeout = '500ms'"))
+        store.remember_prices(other, sold)
+
+
 def test_two_tasks_for_one_event_at_once(billing: Billing) -> None:
     user = billing.user()
     customer = billing.customer(user)
@@ -101,6 +125,28 @@ def test_two_tasks_for_one_event_at_once(billing: Billing) -> None:
         list(pool.map(billing.events.process, tasks))
     assert fake(billing).calls.count("customer") == 1
     assert changes(billing, user) == 1
+
+
+def test_a_payment_is_asked_after_as_a_film_s_too(billing: Billing) -> None:
+    """The page may be one that our rows do not know, as after the database was built anew."""
+    user = billing.user()
+    customer = billing.customer(user)
+    billing.deliver(event(customer))
+    billing.work()
+    film = Film(uuid.uuid4(), "A film", 399, "usd", None)
+    with billing.database.transaction() as tx:
+        tx.execute(insert(videos).values(id=film.id, title="A film", level=1, published=True, provider="mux"))
+    page = fake(billing).open_film_checkout(
+        customer_id=customer, user_id=user, film=film, promotion_code=None, attempt=uuid.uuid4().hex
+    )
+    fake(billing).pay_film(page.id)
+    bought = select(grants.c.withheld).where(grants.c.user_id == user)
+    for type_, withheld in (("checkout.session.completed", None), ("charge.refunded", "refunded")):
+        billing.deliver(event(customer, type_))
+        billing.work()
+        with billing.database.transaction() as tx:
+            assert list(tx.scalars(bought)) == [withheld]
+        fake(billing).take_back_film(page.id, "refunded")
 
 
 class SlowPayments(FakePayments):
@@ -257,8 +303,6 @@ def test_reconcile_leaves_a_running_task_alone(billing: Billing) -> None:
 
 @contextmanager
 def locked(database: Database, payload: bytes) -> Iterator[None]:
-    import json
-
     with database.transaction() as tx:
         tx.execute(select(inbox).where(inbox.c.event_id == json.loads(payload)["id"]).with_for_update()).one()
         yield
