@@ -165,7 +165,12 @@ def opening(grants: Iterable[Grant], *, video_id: uuid.UUID, level: int, now: da
         if grant.holds(now)
         and (grant.video_id == video_id or (grant.video_id is None and grant.level >= level))
     ]
-    return max(fit, key=lambda grant: (grant.video_id is None, grant.level, _end(grant)), default=None)
+    return max(fit, key=_rank_for_film, default=None)
+
+
+def _rank_for_film(grant: Grant) -> tuple[bool, int, datetime, bool, int, str]:
+    begun = grant.first_played_at is not None
+    return grant.video_id is None, grant.level, _end(grant), begun, grant.streams, grant.source_id
 
 
 def _given(grant: Grant, until: datetime) -> Entitlement:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
 
 from lib.database.engine import Database
@@ -22,9 +23,19 @@ PURGED_AFTER = timedelta(days=7)
 _PICTURE_LIFE = timedelta(hours=1)
 
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+
+
+def _written(value: object) -> object:
+    if not isinstance(value, str):
+        raise PydanticCustomError("datetime_type", "should be a time like 2026-11-23T12:00:00Z")
+    return value
+
+
 # Without bounds one of the year 1 or 9999 in a far zone is no time at all in UTC.
 Time = Annotated[
     AwareDatetime,
+    # A number would be taken for seconds since 1970.
+    BeforeValidator(_written),
     Field(strict=False, ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
 ]
 

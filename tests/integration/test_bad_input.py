@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
 
 from infra.local.openapi import OPERATIONS
+from infra.local.page_files import VIEWS
 from infra.local.settings import LocalSettings
 from infra.local.supervisor import Stack
 from lib.web.operation import Operation, Who
@@ -123,10 +124,12 @@ def wrong_fields() -> Iterator[tuple[Operation, str, Any]]:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)
 def test_wrong_methods(callers: Callers, operation: Operation) -> None:
     known = {found.method for found in OPERATIONS if found.function == operation.function}
-    anyone = operation.who is Who.ANYONE
+    anyone = operation.who in (Who.ANYONE, Who.EITHER)
     known |= {"HEAD"} if anyone and "GET" in known else set()
+    # Locally the links of mails lead to the client's pages, where the gateway has them.
+    paged = {"GET", "HEAD"} if f"/{operation.function}".encode() in VIEWS else set()
     for method in METHODS:
-        if method in known:
+        if method in known | paged:
             continue
         # As a raw request: the description has no such operation to check against.
         answer = callers.stranger.http.request(method, f"/{operation.function}")
@@ -169,10 +172,14 @@ def test_unreadable_bodies(callers: Callers, operation: Operation) -> None:
     )
 
 
+# Fields of which one is needed, named by the first.
+ONE_OF = {"create-checkout": ["plan"]}
+
+
 @pytest.mark.parametrize("operation", BODIES, ids=ids(BODIES))
 def test_unknown_and_missing_fields(callers: Callers, operation: Operation) -> None:
     client, schema = callers.allowed(operation), schema_of(operation)
-    required = schema.get("required", [])
+    required = schema.get("required", []) or ONE_OF.get(operation.function, [])
     problem = refused(
         client.call(operation.method, operation.function, json={"no_such_field": 1, "__proto__": {}}),
         422,
@@ -388,7 +395,7 @@ IDEMPOTENT = [operation for operation in OPERATIONS if operation.idempotent]
 @pytest.mark.parametrize("operation", IDEMPOTENT, ids=ids(IDEMPOTENT))
 @pytest.mark.parametrize("key", ["", "x" * 256])
 def test_bad_idempotency_keys(callers: Callers, operation: Operation, key: str) -> None:
-    body = {"upload-asset": {"title": "A film"}, "create-checkout": {"plan": "basic"}}[operation.function]
+    body = TAKEN[operation.function]
     answer = callers.admin.call("POST", operation.function, json=body, headers={"Idempotency-Key": key})
     refused(answer, 422, "invalid_request")
 
@@ -402,6 +409,7 @@ TAKEN: dict[str, dict[str, Any]] = {
     "upload-asset": {"title": "A film"},
     "create-checkout": {"plan": "basic"},
     "confirm-checkout": {"session_id": "cs_1"},
+    "redeem": {"code": "ABCDE-FGHJK-MNPQR-STVWX"},
     "heartbeat": {"session_id": str(uuid.uuid4()), "position": 1},
 }
 

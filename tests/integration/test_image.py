@@ -27,6 +27,7 @@ CLOUD = {
     "K_SERVICE": "streamly",
     "TASKS_QUEUE": "projects/p/locations/r/queues/q",
     "STRIPE_SECRET_KEY": "sk_test_0",
+    "SMTP_URL": "smtps://mail.example.com",
 }
 
 
@@ -264,7 +265,7 @@ def test_a_missing_setting_ends_it_with_one_line(image: Image, tmp_path: Path) -
     process = image.run(image.command, log, PORT=str(free_port()), TMPDIR=str(tmp_path), MUX_TOKEN_SECRET="")
     assert process.wait(60) != 0
     (line,) = log.read_text().splitlines()
-    assert line.startswith("streamly: upload_asset cannot start: MUX_TOKEN_SECRET is missing")
+    assert line.startswith("streamly: process_task cannot start: MUX_TOKEN_SECRET is missing")
 
 
 def test_the_migrations_run_in_it(image: Image, tmp_path: Path) -> None:

@@ -178,7 +178,9 @@ def test_a_setting_that_a_function_refuses_ends_it_with_that_line(lasting: Machi
     settings = {"DATABASE_URL": database_url, "PORT": str(free_port()), "PASSWORD_MIN_LENGTH": "x"}
     second = refused({**settings, "STREAMLY_LOCAL_DIR": str(tmp_path / "other")})
     (last,) = second.splitlines()[1:]
-    assert last == "streamly: login cannot start: PASSWORD_MIN_LENGTH should be a whole number from 4 to 128"
+    assert (
+        last == "streamly: account cannot start: PASSWORD_MIN_LENGTH should be a whole number from 4 to 128"
+    )
 
 
 def test_the_settings_of_the_functions_can_be_sourced(lasting: Machine) -> None:

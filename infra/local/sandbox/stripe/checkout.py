@@ -50,6 +50,11 @@ def create(book: Book, given: Mapping[str, Any], page_base: str) -> Object:
     if customer and customer.get("deleted"):
         raise Refusal(f"No such customer: '{customer['id']}'", code="resource_missing", param="customer")
     _check_tax(given, customer)
+    if others := set(given.get("consent_collection", {})) - {"terms_of_service"}:
+        raise Refusal(
+            f"The sandbox does not model the parameter: consent_collection[{min(others)}] (Stripe knows it).",
+            param="consent_collection",
+        )
     expires_at = given.get("expires_at", now + _DAY)
     # A little slack: the caller computed it from its own clock.
     if not now + _HOUR // 2 - 10 <= expires_at <= now + _DAY + 10:

@@ -77,7 +77,8 @@ BEGIN
          WHERE g.user_id = p_user_id AND g.withheld IS NULL
            AND g.starts_at <= now() AND (g.ends_at > now() OR g.ends_at IS NULL)
            AND (g.video_id = p_video_id OR (g.video_id IS NULL AND g.level >= v_video.level))
-         ORDER BY g.video_id NULLS FIRST, g.level DESC, g.ends_at DESC NULLS FIRST, g.first_played_at, g.id
+         ORDER BY g.video_id NULLS FIRST, g.level DESC, g.ends_at DESC NULLS FIRST, g.first_played_at,
+                  g.streams DESC, g.source_id COLLATE "C" DESC
          LIMIT 1;
         IF NOT FOUND THEN
             outcome := CASE WHEN v_right.level > 0 THEN 'plan_upgrade_required'
