@@ -34,9 +34,9 @@ def _written(value: object) -> object:
 # Without bounds one of the year 1 or 9999 in a far zone is no time at all in UTC.
 Time = Annotated[
     AwareDatetime,
+    Field(strict=False, ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
     # A number would be taken for seconds since 1970.
     BeforeValidator(_written),
-    Field(strict=False, ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
 ]
 
 
