@@ -145,6 +145,7 @@ class Redemptions:
             raise TooManyRequestsError(retry_after=int(left) + 1)
         hashed = code_hash(code)
         with self._database.transaction() as tx:
+            store.hold_user(tx, user_id)
             store.lock_account(tx, user_id)
             gift = gift_codes.redeem(tx, hashed, user_id)
             if gift is None:

@@ -47,6 +47,18 @@ def lock_account(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
     return row
 
 
+def hold_user(tx: Connection, user_id: uuid.UUID) -> None:
+    """The user is not deleted until the transaction ends. Before `lock_account`, for rows that will name the user:
+    a deletion locks in this order.
+
+    Raises:
+        InvalidTokenError: the user was deleted since their token was checked.
+    """
+    user = select(users.c.id).where(users.c.id == user_id)
+    if tx.execute(user.with_for_update(read=True, key_share=True)).first() is None:
+        raise InvalidTokenError
+
+
 def user_of_customer(tx: Connection, customer_id: str) -> uuid.UUID | None:
     return tx.scalar(
         select(billing_accounts.c.user_id).where(billing_accounts.c.stripe_customer_id == customer_id)

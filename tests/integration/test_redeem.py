@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
-from lib.billing.gifts import ALPHABET, ATTEMPTS, Gifts, code_hash, new_code
+from lib.accounts import store as accounts
+from lib.billing import closure_store
+from lib.billing.gifts import ALPHABET, ATTEMPTS, Gifts, Redemptions, code_hash, new_code
 from lib.database.engine import Database
 from lib.database.schema import audit_log, gift_codes, grants
 from lib.errors import UnknownPlanError
 from lib.web.ports import SystemClock
 from tests.api import refused
-from tests.billing import PLANS
-from tests.factories import Factory, Person
+from tests.billing import PLANS, Billing
+from tests.factories import Factory, Person, wait_for
+from tests.fakes.payments import FakePayments
 
 
 def made(database: Database, plan: str = "basic", **terms: Any) -> str:
@@ -132,9 +135,9 @@ def test_the_code_itself_is_kept_nowhere(make: Factory) -> None:
     assert row.redeemed_by == person.id
     kinds = {line.kind for line in said}
     assert {"gift_redeemed", "entitlement_changed"} <= kinds
-    for text in (str(row), *map(str, said)):
-        assert code not in text
-        assert code.replace("-", "") not in text
+    for words in (str(row), *map(str, said)):
+        assert code not in words
+        assert code.replace("-", "") not in words
 
 
 def test_a_code_has_a_hundred_random_bits() -> None:
@@ -149,3 +152,28 @@ def test_a_code_has_a_hundred_random_bits() -> None:
 def test_only_plans_that_there_are_can_be_given(make: Factory) -> None:
     with pytest.raises(UnknownPlanError):
         made(make.database, "platinum")
+
+
+def test_who_redeems_and_leaves_at_once_waits_for_no_deadlock(database_apart: Database) -> None:
+    billing = Billing(database_apart, FakePayments())
+    user = billing.user()
+    redemptions = Redemptions(database_apart, PLANS, billing.membership, SystemClock())
+    codes = [made(database_apart) for _ in range(2)]
+    redemptions.redeem(user, "viewer", codes[0])
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    def waits() -> bool:
+        with database_apart.transaction() as other:
+            return bool(other.scalar(waiting))
+
+    with ThreadPoolExecutor(1) as pool:
+        with database_apart.transaction() as tx:
+            # As a deletion does, which is taken back then.
+            accounts.lock_person(tx, user, leaving=True)
+            redeeming = pool.submit(redemptions.redeem, user, "viewer", codes[1])
+            wait_for(waits)
+            closure_store.lock_customer(tx, user)
+            tx.rollback()
+        assert redeeming.result()["active"]
