@@ -66,6 +66,7 @@ class Resets:
             ended = store.revoke_sessions(tx, user.id, None)
             # Whoever kept the owner out by guessing does so no longer.
             store.forgive_account(tx, user.email, address)
+            store.forgive_password(tx, user.id)
             store.record(tx, "password_reset", user.id, {"logins_ended": ended}, address=address)
             mail_id = self._outbox.put(tx, PASSWORD_CHANGED, user_id=user.id, facts=seen_from(address))
         self._outbox.enqueue(mail_id)

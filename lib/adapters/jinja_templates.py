@@ -4,6 +4,7 @@ Each kind has one template, in plain text: the subject on its first line, then p
 paragraphs, escaped, in the page letter.html, where the link can be clicked on.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from lib.accounts.ports import Words
 
 FOLDER = Path(__file__).with_name("mail_templates")
 _LONGEST_FACT = 100
+# Before a letter: not those of versions and network addresses.
+_HOST_DOT = re.compile(r"[.。．｡](?=\w*[^\W\d])")
 
 
 class JinjaTemplates:
@@ -39,5 +42,8 @@ class JinjaTemplates:
 
 
 def _tame(fact: str) -> str:
-    """One line, not for ever, and nothing to click on: a device's name is a stranger's to choose."""
-    return " ".join(fact.replace("://", " ").split())[:_LONGEST_FACT]
+    """One line, not for ever, and nothing to click on: a device's name is a stranger's to choose.
+
+    Mail programs make links of bare names of hosts, too.
+    """
+    return " ".join(_HOST_DOT.sub(". ", fact.replace("://", " ")).split())[:_LONGEST_FACT]

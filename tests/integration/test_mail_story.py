@@ -94,10 +94,15 @@ def test_a_reset_lets_in_whom_guessers_kept_out(make: Factory, mailbox: Mailbox)
     wrong = {"email": person.email, "password": "not the right one"}
     while stranger.post("login", wrong).status_code == 401:
         pass
+    # With a stolen access token.
+    guess = {"name": "Ada", "current_password": "guess"}
+    while person.api.call("PATCH", "account", json=guess).status_code == 403:
+        pass
     stranger.post("reset-password", {"email": person.email})
     token = token_of(mailbox.newest(person.email, 2))
     stranger.post("reset-password", {"token": token, "password": NEW})
-    make.login(person.email, NEW)
+    again, known = make.login(person.email, NEW), {"name": "Ada", "current_password": NEW}
+    assert again.api.call("PATCH", "account", json=known).status_code == 200
 
 
 def test_nobody_has_the_address(api: Api, make: Factory, mailbox: Mailbox) -> None:

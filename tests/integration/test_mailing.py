@@ -219,7 +219,7 @@ def test_after_a_day_nobody_waits_for_it(office: PostOffice) -> None:
 def test_a_notice_is_left_to_reconcile(office: PostOffice) -> None:
     user_id, email = office.user()
     with office.database.transaction() as tx:
-        facts = seen_from("198.51.100.7", "Sam's <b>phone</b>\nhttps://evil.example/ " + "x" * 200)
+        facts = seen_from("198.51.100.7", "Sam's <b>phone</b> 17.2\nhttps://evil.example/ " + "x" * 200)
         mail_id = Outbox(None).put(tx, NEW_DEVICE, user_id=user_id, facts=facts)
     Outbox(None).enqueue(mail_id)
     assert office.tasks.queued == []
@@ -228,7 +228,7 @@ def test_a_notice_is_left_to_reconcile(office: PostOffice) -> None:
     (letter,) = office.mail.taken
     assert letter.to == email
     assert "198.51.100.7" in letter.words.text
-    assert "Sam's <b>phone</b> https evil.example/" in letter.words.text
+    assert "Sam's <b>phone</b> 17.2 https evil. example/" in letter.words.text
     assert "<b>" not in letter.words.html
     assert "https://evil" not in letter.words.html + letter.words.text
     assert "x" * 100 not in letter.words.text
