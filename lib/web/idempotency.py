@@ -9,11 +9,12 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import and_, delete, func, null, or_
+from sqlalchemy import and_, delete, func, literal, null, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from lib.database.engine import Database
 from lib.database.schema import idempotency_keys as keys
+from lib.database.schema import users
 from lib.errors import IdempotencyKeyReusedError, UnavailableError
 from lib.web.operation import Answer
 
@@ -47,16 +48,17 @@ class IdempotentAnswers:
 
         Raises:
             IdempotencyKeyReusedError: the key came with another body.
-            UnavailableError: the first request with this key is still being worked on.
+            UnavailableError: the first request with this key is still being worked on, or the user just went.
         """
         mine = and_(keys.c.user_id == user_id, keys.c.function == function, keys.c.key == key)
         now = func.now()
-        wanted = insert(keys).values(
-            user_id=user_id,
-            function=function,
-            key=key,
-            request_hash=request_hash,
-            held_until=now + self._held,
+        # Of a user who is still there, and who stays until this is committed.
+        there = select(
+            users.c.id, literal(function), literal(key), literal(request_hash), now + self._held
+        ).where(users.c.id == user_id)
+        wanted = insert(keys).from_select(
+            ["user_id", "function", "key", "request_hash", "held_until"],
+            there.with_for_update(read=True, key_share=True),
         )
         claim = wanted.on_conflict_do_update(
             index_elements=[keys.c.user_id, keys.c.function, keys.c.key],
@@ -83,7 +85,9 @@ class IdempotentAnswers:
             if held_until is None:
                 kept = tx.execute(keys.select().where(mine)).first()
                 if kept is None:
-                    raise UnavailableError("The first request with this key just failed", retry_after=1)
+                    raise UnavailableError(
+                        "The first request with this key just failed, or the account is gone", retry_after=1
+                    )
                 if kept.request_hash != request_hash:
                     raise IdempotencyKeyReusedError
                 if kept.status is None:

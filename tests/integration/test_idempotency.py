@@ -5,10 +5,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Row, null, select, update
+from sqlalchemy import Row, delete, null, select, update
 
 from lib.database.engine import Database
 from lib.database.schema import idempotency_keys as keys
+from lib.database.schema import users
 from lib.errors import IdempotencyKeyReusedError, UnavailableError
 from lib.web.idempotency import HELD, KEPT, IdempotentAnswers
 from lib.web.operation import Answer
@@ -107,6 +108,14 @@ def test_a_refusal_or_a_fault_frees_the_key(caller: Caller) -> None:
     with pytest.raises(AssertionError):
         caller.ask(never)
     assert caller.row() is None
+
+
+def test_who_is_gone_is_refused(caller: Caller) -> None:
+    """The token was checked, then the account went. Nothing is done, and a second try is told."""
+    with caller.database.transaction() as tx:
+        tx.execute(delete(users).where(users.c.id == caller.id))
+    with pytest.raises(UnavailableError):
+        caller.ask(pytest.fail)
 
 
 def test_a_slow_holder_that_fails_frees_nobody_else_s_key(slow_caller: Caller) -> None:
