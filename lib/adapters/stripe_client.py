@@ -34,3 +34,6 @@ def answered() -> Iterator[None]:
         yield
     except (stripe.APIConnectionError, stripe.RateLimitError, stripe.APIError) as error:
         raise UnavailableError("The payment provider is out of reach") from error
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        # Until an operator sets a key that works. Events wait for that as for any outage; the log names the error.
+        raise UnavailableError("The payment provider does not take our key", retry_after=60) from error

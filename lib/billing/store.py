@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.billing.entitlement import Entitlement
@@ -179,6 +179,23 @@ def find_video(tx: Connection, video_id: uuid.UUID) -> Row[Any] | None:
             or_(videos.c.available_until.is_(None), videos.c.available_until > func.now()),
         )
     ).first()
+
+
+def withdrawn() -> ColumnElement[bool]:
+    """Of a film, beside its row: whether nobody should pay for it, since it is not shown any more.
+
+    One that is only announced is still to come.
+    """
+    return or_(
+        videos.c.deleted_at.is_not(None),
+        videos.c.status == "removed",
+        videos.c.published.is_(False),
+        videos.c.available_until <= func.now(),
+    )
+
+
+def is_withdrawn(tx: Connection, video_id: uuid.UUID) -> bool:
+    return bool(tx.scalar(select(withdrawn()).where(videos.c.id == video_id)))
 
 
 def close_checkout(tx: Connection, session_id: str, state: str) -> None:

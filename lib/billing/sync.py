@@ -64,7 +64,12 @@ class Sync:
         # closed here as paid has its subscription in what follows.
         waiting = store.open_checkout(tx, user_id)
         if waiting is not None:
-            self._settle(tx, self._payments.checkout(waiting.stripe_session_id))
+            page = self._payments.checkout(waiting.stripe_session_id)
+            film = waiting.video_id
+            if page.state == "open" and film and not dry_run and store.is_withdrawn(tx, film):
+                # Nobody should pay for what is not shown any more.
+                page = self._payments.expire_checkout(page.id)
+            self._settle(tx, page)
         films = films or store.films_bought(tx, user_id)
         customer = self._fetch(user_id, row.stripe_customer_id, films=films)
         for subscription in customer.subscriptions:

@@ -58,7 +58,7 @@ class AccountSyncs:
 
 
 class OverdueCheckouts:
-    """Payment pages that ended without our being told: reconcile's part."""
+    """Payment pages that ended without our being told, and those for films that were withdrawn: reconcile's part."""
 
     def __init__(self, database: Database, tasks: Tasks, clock: Clock) -> None:
         self._database = database

@@ -5,10 +5,11 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.billing.entitlement import LIVE_STATUSES
+from lib.billing.store import withdrawn
 from lib.database.schema import (
     billing_accounts,
     checkouts,
@@ -16,6 +17,7 @@ from lib.database.schema import (
     sold_prices,
     subscriptions,
     users,
+    videos,
     walks,
 )
 
@@ -81,11 +83,14 @@ def prices_sold(tx: Connection, price_ids: Collection[str]) -> set[str]:
 
 
 def overdue_checkouts(tx: Connection, *, older: timedelta, limit: int) -> list[Row[Any]]:
-    """Pages that are open by our rows and ended long ago, the oldest first: `user_id`, `stripe_session_id`."""
+    """Pages that are open by our rows and ended long ago, or sell a film that was withdrawn, the oldest first:
+    `user_id`, `stripe_session_id`."""
+    ended = checkouts.c.expires_at < func.now() - older
     return list(
         tx.execute(
             select(checkouts.c.user_id, checkouts.c.stripe_session_id)
-            .where(checkouts.c.state == "open", checkouts.c.expires_at < func.now() - older)
+            .outerjoin(videos, videos.c.id == checkouts.c.video_id)
+            .where(checkouts.c.state == "open", or_(ended, withdrawn()))
             .order_by(checkouts.c.expires_at)
             .limit(limit)
         )

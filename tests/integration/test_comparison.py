@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from lib.billing import store
 from lib.billing.comparison import Comparison
 from lib.database.engine import Database
-from lib.database.schema import audit_log, billing_accounts, checkouts, entitlements, subscriptions
+from lib.database.schema import audit_log, billing_accounts, checkouts, entitlements, subscriptions, videos
 from lib.errors import UnavailableError
 from tests.billing import BASIC, PREMIUM, Billing
 from tests.fakes.books import FakeBooks
@@ -240,6 +240,38 @@ def test_a_page_that_ended_unheard_is_closed(
     assert billing.work() == 1, "asked about once an hour"
     with billing.database.transaction() as tx:
         assert tx.execute(select(checkouts.c.state)).scalar_one() == "expired"
+    assert overdue.reconcile() == {"overdue": 0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"published": False},
+        {"deleted_at": func.now(), "purge_at": func.now()},
+        {"available_until": func.now()},
+        {"status": "removed"},
+    ],
+    ids=["unpublished", "deleted", "over", "removed"],
+)
+def test_the_page_for_a_film_that_was_withdrawn_is_closed(
+    billing: Billing, payments: FakePayments, clock: MovedClock, change: dict[str, Any]
+) -> None:
+    from lib.billing.syncs import OverdueCheckouts
+
+    film = uuid.uuid4()
+    facts = {"status": "ready", "asset_id": "asset", "playback_id": "playback", "duration": 60.0}
+    price = {"price_amount": 399, "price_currency": "usd", "rental_hours": 48}
+    with billing.database.transaction() as tx:
+        row = insert(videos).values(id=film, title="A film", level=1, published=True, provider="mux")
+        tx.execute(row.values(**facts, **price))
+    page, _ = billing.checkouts.open_film(billing.user(), video_id=film, promotion_code=None)
+    overdue = OverdueCheckouts(billing.database, billing.tasks, clock)
+    assert overdue.reconcile() == {"overdue": 0}
+    with billing.database.transaction() as tx:
+        tx.execute(update(videos).values(**change))
+    assert overdue.reconcile() == {"overdue": 1}
+    billing.work()
+    assert payments.checkout(page.id).state == "expired"
     assert overdue.reconcile() == {"overdue": 0}
 
 
