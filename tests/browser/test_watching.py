@@ -96,6 +96,24 @@ def test_somebody_goes_on_where_they_stopped_on_a_reload_and_on_another_device(
     first.wait_until_playing(80)
 
 
+def test_a_place_outlives_a_visit_that_loads_nothing(visit: Visit, long_film: Film, subscriber: str) -> None:
+    viewer = visit()
+    viewer.sign_in(subscriber)
+    viewer.watch(long_film)
+    viewer.page.evaluate("document.querySelector('video').currentTime = 60")
+    viewer.wait_until_playing(61)
+    viewer.follow("← All films")
+    expect(viewer.page).to_have_title("Films – Streamly")
+    viewer.context.route("**/*.m4s*", lambda _: None)
+    viewer.follow(long_film.title)
+    note = viewer.page.get_by_role("status")
+    expect(note).to_contain_text("You were at 1:0")
+    viewer.follow("← All films")
+    expect(viewer.page).to_have_title("Films – Streamly")
+    viewer.follow(long_film.title)
+    expect(note).to_contain_text("You were at 1:0")
+
+
 def test_a_film_seen_to_its_end_begins_from_the_start(visit: Visit, long_film: Film, subscriber: str) -> None:
     viewer = visit()
     viewer.sign_in(subscriber)

@@ -8,6 +8,7 @@ const AGAIN_SECONDS = 5;
 const SOONEST_SECONDS = 1;
 // A film left paused gives its place back; it is asked for again when somebody goes on.
 const PAUSE_MINUTES = 10;
+const MOVED = ["timeupdate", "seeking"];
 // After these the film stops. Anything else is ours to wait out.
 const REFUSED = new Set([402, 403, 404, 409, 429]);
 
@@ -23,19 +24,23 @@ export class Stream {
   #video;
   #onRenewed;
   #onRefused;
+  #position;
   #timer;
   #over = false;
   #pausedAt = null;
 
   /**
-   * `onRenewed(url)` takes a URL signed anew, and throws where it cannot be used yet; `onRefused(error)` is called once,
-   * when access has ended or another screen has taken the place.
+   * `position` is how far one had got (seconds), and still is until the film is there; `onRenewed(url)` takes a URL signed
+   * anew, and throws where it cannot be used yet; `onRefused(error)` is called once, when access has ended or another
+   * screen has taken the place.
    */
-  constructor(playback, video, { onRenewed, onRefused }) {
+  constructor(playback, video, { position, onRenewed, onRefused }) {
     this.#playback = playback;
     this.#video = video;
+    this.#position = position;
     this.#onRenewed = onRenewed;
     this.#onRefused = onRefused;
+    for (const event of MOVED) video.addEventListener(event, this.#moved);
     video.addEventListener("pause", this.#paused);
     video.addEventListener("play", this.#resumed);
     addEventListener("pagehide", this.#leaving);
@@ -44,7 +49,8 @@ export class Stream {
   }
 
   get #body() {
-    return { session_id: this.#playback.session_id, position: this.#video.currentTime };
+    this.#moved();
+    return { session_id: this.#playback.session_id, position: this.#position };
   }
 
   #schedule(seconds) {
@@ -78,6 +84,12 @@ export class Stream {
     this.#schedule(next);
   }
 
+  // While nothing is loaded the element's time is 0, which is nobody's place.
+  #moved = () => {
+    const { seeking, readyState, currentTime } = this.#video;
+    if (seeking || readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) this.#position = currentTime;
+  };
+
   #paused = () => {
     this.#pausedAt = Date.now();
   };
@@ -99,6 +111,7 @@ export class Stream {
   drop() {
     this.#over = true;
     clearTimeout(this.#timer);
+    for (const event of MOVED) this.#video.removeEventListener(event, this.#moved);
     this.#video.removeEventListener("pause", this.#paused);
     this.#video.removeEventListener("play", this.#resumed);
     removeEventListener("pagehide", this.#leaving);

@@ -61,7 +61,8 @@ export async function render(place, { params }) {
     stream?.drop();
     video.onended = null;
     const position = last < film.duration - CREDITS ? last : 0;
-    stream = new Stream(playback, video, { onRenewed: (url) => player.renew(url), onRefused: refuse });
+    const told = { onRenewed: (url) => player.renew(url), onRefused: refuse };
+    stream = new Stream(playback, video, { position: last, ...told });
     video.poster = playback.thumbnail_url;
     player.load(playback.playback_url, position);
     if (position > 0) resumed(position);
