@@ -65,6 +65,17 @@ def test_a_forgotten_password_is_chosen_anew_and_ends_every_login(visit: Visit, 
     expect(visitor.page.get_by_role("alert")).to_have_text("This link is no longer good. Ask for a new one.")
 
 
+def test_the_token_of_a_link_stays_in_no_address(visit: Visit) -> None:
+    visitor = visit()
+    for page in ("/verify-email", "/reset-password"):
+        visitor.open(f"{page}?token=made-up")
+        visitor.page.get_by_role("button", name=re.compile("Confirm my email|Save it")).wait_for()
+        assert urlsplit(visitor.page.url)[2:] == (page, "", "")
+        visitor.page.wait_for_load_state("networkidle")
+    referers = [request.all_headers().get("referer", "") for request in visitor.traffic.requests]
+    assert [referer for referer in referers if "made-up" in referer] == []
+
+
 def test_a_link_that_is_none_says_so(visit: Visit) -> None:
     visitor = visit()
     visitor.open("/verify-email?token=made-up")

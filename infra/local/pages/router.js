@@ -15,6 +15,15 @@ export function route(pattern, load) {
   routes.push({ parts: pattern.split("/"), load });
 }
 
+/** A part of an address as it was meant; null where it is no good (`%` alone). */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
+}
+
 function find(path) {
   const asked = path.replace(/(.)\/$/, "$1").split("/");
   for (const { parts, load } of routes) {
@@ -23,8 +32,8 @@ function find(path) {
       parts.length === asked.length &&
       parts.every((part, index) => {
         if (!part.startsWith(":")) return part === asked[index];
-        params[part.slice(1)] = decodeURIComponent(asked[index]);
-        return asked[index] !== "";
+        params[part.slice(1)] = decoded(asked[index]);
+        return Boolean(params[part.slice(1)]);
       });
     if (fits) return { load, params };
   }
@@ -71,6 +80,13 @@ export async function go(address, { replace = false, state = null } = {}) {
 
 const here = () => `next=${encodeURIComponent(location.pathname + location.search)}`;
 
+/** The token a mail's link carries, taken out of the address bar and the history: whoever has it may use it. */
+export function takeToken(query) {
+  const token = query.get("token");
+  if (token) history.replaceState(history.state, "", location.pathname);
+  return token;
+}
+
 /** The address to sign in at and come back here. */
 export const signIn = () => `/sign-in?${here()}`;
 
@@ -79,9 +95,14 @@ export const join = () => `/join?${here()}`;
 
 /** Where to go on after signing in: only within this client, whatever the address says. */
 export function next(query) {
-  const wanted = query.get("next") ?? "/";
-  const url = new URL(wanted, location.origin);
-  return url.origin === location.origin ? url.pathname + url.search : "/";
+  let url;
+  try {
+    url = new URL(query.get("next") ?? "/", location.origin);
+  } catch {
+    return "/";
+  }
+  // `/.//elsewhere` is ours, but its path alone would name another host.
+  return url.origin === location.origin && !url.pathname.startsWith("//") ? url.pathname + url.search : "/";
 }
 
 function followLink(event) {

@@ -3,6 +3,7 @@
 import { send } from "../api.js";
 import { h } from "../dom.js";
 import { field, form } from "../form.js";
+import { takeToken } from "../router.js";
 import { forget } from "../session.js";
 
 export const title = "Forgotten password";
@@ -10,7 +11,7 @@ export const title = "Forgotten password";
 export function render(place, { query }) {
   const card = h("section", { class: "narrow" });
   place.append(card);
-  const token = query.get("token");
+  const token = takeToken(query);
   if (token) choose(card, token);
   else ask(card);
 }

@@ -3,12 +3,13 @@
 import { send } from "../api.js";
 import { h } from "../dom.js";
 import { press } from "../press.js";
+import { takeToken } from "../router.js";
 import { call, keepUser, user } from "../session.js";
 
 export const title = "Your email";
 
 export function render(place, { query }) {
-  const token = query.get("token");
+  const token = takeToken(query);
   const card = h("section", { class: "narrow" }, h("h1", {}, "Your email"));
   place.append(card);
   if (!token) {
