@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from infra.local.processes import free_port
 from infra.local.supervisor import Stack
+from lib.config import Environment
 from lib.database.engine import Database
 from tests import film
 from tests.browser.visitor import Film, Visitor
@@ -45,6 +46,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def database(stack: Stack) -> Iterator[Database]:
+    """This stack's. The one all tests share would be another stack's in a run that has begun elsewhere: it is made once."""
+    opened = Database(Environment({"DATABASE_URL": stack.database_url}).database())
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture(scope="session")
