@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import flask
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -18,11 +20,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
+from werkzeug.datastructures import Headers
+from werkzeug.test import EnvironBuilder
 
-from lib.accounts.keys import jwks
+from lib.accounts.keys import JWKS, jwks
 from lib.adapters.jwt_tokens import JwtTokens
-from lib.config import TokenSettings
+from lib.config import TokenSettings, WebSettings
 from lib.errors import InvalidTokenError
+from lib.web.function import serve
 from lib.web.operation import Call
 from lib.web.ports import Claims
 
@@ -266,18 +271,26 @@ def test_jwks_shows_no_private_part() -> None:
     assert not [key["kid"] for key in (NEW, OLD) if key["d"] in text]
 
 
+def asked(settings: TokenSettings, known: str = "") -> flask.Response:
+    """The whole function's answer to somebody who has what `known` names."""
+    function = serve([(JWKS, partial(jwks, settings))], WebSettings((), 65536, 0, None))
+    return function(flask.Request(EnvironBuilder(headers=Headers({"If-None-Match": known})).get_environ()))
+
+
 def test_jwks_may_be_kept_for_a_while_and_asked_for_again() -> None:
-    first = jwks(SETTINGS, Call())
+    first = asked(SETTINGS)
     assert first.headers["Cache-Control"] == "public, max-age=300"
     tag = first.headers["ETag"]
     for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
-        again = jwks(SETTINGS, Call(headers={"If-None-Match": known}))
-        assert (again.status, again.body, again.headers) == (304, None, first.headers)
+        again = asked(SETTINGS, known)
+        assert (again.status_code, again.data) == (304, b"")
+        for name in ("Cache-Control", "ETag"):
+            assert again.headers[name] == first.headers[name]
     for known in ('"other"', tag[1:-1], ""):
-        assert jwks(SETTINGS, Call(headers={"If-None-Match": known})).status == 200
+        assert asked(SETTINGS, known).status_code == 200
     # The first request after a rotation gets the new keys.
     rotated = replace(SETTINGS, keys=(NEW,))
-    assert jwks(rotated, Call(headers={"If-None-Match": tag})).status == 200
+    assert asked(rotated, tag).status_code == 200
 
 
 def test_keys_that_may_be_kept_know_the_next_one_before_it_signs() -> None:
