@@ -96,7 +96,8 @@ class LeftVideos:
     def reconcile(self) -> dict[str, int]:
         """How many were found, and how many tasks the queue took."""
         with self._database.transaction() as tx:
-            purges = store.take_due_purges(tx, older=LEFT_AFTER, limit=AT_ONCE)
+            # Half of them at most: those that cannot be done come again and again.
+            purges = store.take_due_purges(tx, older=LEFT_AFTER, limit=AT_ONCE // 2)
             late = store.take_late(tx, older=LATE_AFTER, limit=AT_ONCE - len(purges))
         found = [(PURGE_VIDEO, each) for each in purges] + [(CHECK_VIDEO, each) for each in late]
         taken = 0

@@ -129,6 +129,17 @@ def test_a_few_at_a_time_the_longest_waiting_first(house: House) -> None:
     assert set(asked[AT_ONCE:]) == set(films[AT_ONCE:])
 
 
+def test_deletions_that_cannot_be_done_leave_room_for_what_waits(house: House) -> None:
+    """Their provider is not set up any more, say: each of them comes again and again."""
+    for _ in range(AT_ONCE + 5):
+        house.deleted(provider="cloudflare")
+    films = {house.film() for _ in range(AT_ONCE // 2)}
+    house.left.reconcile()
+    asked = [task for task in house.tasks.queued if task.kind == CHECK_VIDEO]
+    assert {uuid.UUID(task.body["video_id"]) for task in asked} == films
+    assert len(house.tasks.queued) == AT_ONCE
+
+
 def test_a_queue_out_of_reach_loses_nothing(house: House) -> None:
     films = [house.film() for _ in range(3)]
     house.tasks.down = True
