@@ -10,7 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, cast, func, literal, or_, select, text, tuple_
+from sqlalchemy import (
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from lib.database.schema import SHOWN, playback_sessions, videos
@@ -19,11 +32,31 @@ from lib.video.store import COLUMNS
 # Who got this far has seen it.
 _SEEN = 0.95
 
-_AVAILABLE = and_(
-    text(SHOWN),
-    or_(videos.c.available_from.is_(None), videos.c.available_from <= func.now()),
-    or_(videos.c.available_until.is_(None), videos.c.available_until > func.now()),
+
+def _in_its_time(film: FromClause) -> Any:
+    return and_(
+        or_(film.c.available_from.is_(None), film.c.available_from <= func.now()),
+        or_(film.c.available_until.is_(None), film.c.available_until > func.now()),
+    )
+
+
+_AVAILABLE = and_(text(SHOWN), _in_its_time(videos))
+_TRAILERS = videos.alias("trailers")
+# Of a trailer that nobody can watch there is nothing to say. It need not be listed.
+_TRAILER_ID = (
+    select(_TRAILERS.c.id)
+    .where(
+        _TRAILERS.c.id == videos.c.trailer_id,
+        _TRAILERS.c.published,
+        _TRAILERS.c.status == "ready",
+        _TRAILERS.c.deleted_at.is_(None),
+        _in_its_time(_TRAILERS),
+    )
+    .correlate(videos)
+    .scalar_subquery()
+    .label("trailer_id")
 )
+_SHOWN_COLUMNS = tuple(_TRAILER_ID if column.name == "trailer_id" else column for column in COLUMNS)
 # A word as it may stand in a tsquery: ours are put together by hand, because to_tsquery would read operators into what
 # people type.
 _QUOTED = "'''' || replace(replace({0}, '\\', '\\\\'), '''', '''''') || ''''"
@@ -74,7 +107,7 @@ def nearly(tx: Connection, wish: Wish, *, limit: int) -> list[Row[Any]]:
 def _page(
     tx: Connection, wish: Wish, query: str | None, after: tuple[Any, ...] | None, limit: int
 ) -> list[Row[Any]]:
-    found = select(*COLUMNS).where(_AVAILABLE)
+    found = select(*_SHOWN_COLUMNS).where(_AVAILABLE)
     if query is not None:
         found = found.where(videos.c.search.op("@@")(cast(literal(query), TSQUERY)))
     if wish.level is not None:
@@ -130,7 +163,7 @@ def watched(
     """Films that somebody has begun and could see now, last watched first; each with how far they got."""
     seen = _last_seen(user_id).subquery()
     query: Select[Any] = (
-        select(*COLUMNS, seen.c.position, seen.c.watched_at)
+        select(*_SHOWN_COLUMNS, seen.c.position, seen.c.watched_at)
         .join(seen, seen.c.video_id == videos.c.id)
         .where(_AVAILABLE)
     )

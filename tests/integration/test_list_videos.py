@@ -272,6 +272,33 @@ def test_it_knows_how_far_one_got(api: Api, make: Factory) -> None:
         assert [video["position"] for video in listed(client, q=theirs)] == [None, None]
 
 
+def test_a_trailer_is_named_while_it_can_be_watched(api: Api, make: Factory) -> None:
+    theirs = word()
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    there = make.video(level=0, listed=False)
+    kinds: dict[str, dict[str, Any]] = {
+        "draft": {"published": False},
+        "not yet": {"available_from": now + hour},
+        "no more": {"available_until": now - hour},
+        "deleted": {"deleted_at": now, "purge_at": now + hour},
+        "being made": {"status": "processing", "playback_id": None},
+    }
+    trailers = {name: make.video(listed=False, **values) for name, values in kinds.items()}
+    for name, trailer in {"there": there, **trailers}.items():
+        make.video(title=f"{theirs} {name}", trailer_id=trailer)
+    found = {film["title"].partition(" ")[2]: film["trailer_id"] for film in listed(api, q=theirs)}
+    assert found == {"there": str(there)} | dict.fromkeys(kinds)
+    viewer = make.person()
+    make.entitle(viewer)
+    films = {film["title"]: film["id"] for film in listed(api, q=theirs)}
+    for name in ("there", "draft"):
+        viewer.api.get("get-playback", video_id=films[f"{theirs} {name}"])
+    begun = {
+        film["title"].partition(" ")[2]: film["trailer_id"] for film in listed(viewer.api, list="history")
+    }
+    assert begun == {"there": str(there), "draft": None}
+
+
 def test_what_was_begun(make: Factory) -> None:
     viewer = make.person()
     films = [make.video(level=0, duration=100.0) for _ in range(4)]
