@@ -25,7 +25,7 @@ def restore(on: Operator, *, video_id: str, dry_run: bool, as_json: bool) -> Non
     with on.database.transaction() as tx:
         if known is None or not store.restore(tx, known):
             raise NotFoundError("There is no deleted video of this id that could still be brought back")
-        store.record(tx, "video_restored", on.actor, {"video_id": str(known)})
+        store.record(tx, "video_restored", {"video_id": str(known)}, actor=on.actor)
         if dry_run:
             tx.rollback()
     said = "would be" if dry_run else "is"

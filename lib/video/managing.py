@@ -129,8 +129,13 @@ class Management:
         with self._database.transaction() as tx:
             return self._shown(_found(store.find(tx, video_id)))
 
-    def change(self, video_id: uuid.UUID | None, body: ChangeVideoBody, *, actor: str) -> dict[str, Any]:
+    def change(
+        self, video_id: uuid.UUID | None, body: ChangeVideoBody, *, user_id: uuid.UUID, address: str = ""
+    ) -> dict[str, Any]:
         """Changes what the body names.
+
+        Args:
+            user_id: who does, from which address.
 
         Raises:
             VideoNotFoundError: there is none.
@@ -147,10 +152,13 @@ class Management:
                 raise _wrong(("trailer_id", "unknown_video", "There is no such other video"))
             if changes:
                 row = store.change(tx, row.id, changes)
-                store.record(tx, "video_changed", actor, {"video_id": str(row.id), "fields": sorted(changes)})
+                told = {"video_id": str(row.id), "fields": sorted(changes)}
+                store.record(tx, "video_changed", told, user_id=user_id, address=address)
         return self._shown(row)
 
-    def delete(self, video_id: uuid.UUID | None, *, purge_now: bool, actor: str) -> None:
+    def delete(
+        self, video_id: uuid.UUID | None, *, purge_now: bool, user_id: uuid.UUID, address: str = ""
+    ) -> None:
         """Deletes a video; asked again, at most sooner. Raises VideoNotFoundError."""
         with self._database.transaction() as tx:
             row = _found(store.to_delete(tx, video_id))
@@ -158,12 +166,8 @@ class Management:
             if row.deleted_at is None or at_once:
                 delay = timedelta() if at_once else PURGED_AFTER
                 store.delete(tx, row.id, delay=delay)
-                store.record(
-                    tx,
-                    "video_deleted",
-                    actor,
-                    {"video_id": str(row.id), "purge": "now" if at_once else "later"},
-                )
+                told = {"video_id": str(row.id), "purge": "now" if at_once else "later"}
+                store.record(tx, "video_deleted", told, user_id=user_id, address=address)
         if at_once:
             enqueue(self._tasks, PURGE_VIDEO, row.id)
 
@@ -259,7 +263,8 @@ def get_video(management: Management, call: Call) -> Answer:
 
 
 def change_video(management: Management, call: Call) -> Answer:
-    video = management.change(_asked(call), call.body, actor=f"user:{call.user().user_id}")
+    user_id = call.user().user_id
+    video = management.change(_asked(call), call.body, user_id=user_id, address=call.address)
     return Answer(200, {"video": video}, private=True)
 
 
@@ -267,5 +272,6 @@ def delete_video(management: Management, call: Call) -> Answer:
     purge = call.query.get("purge")
     if purge not in (None, "now"):
         raise _wrong(("purge", "unknown_value", "should be now, or left out"))
-    management.delete(_asked(call), purge_now=purge == "now", actor=f"user:{call.user().user_id}")
+    user_id = call.user().user_id
+    management.delete(_asked(call), purge_now=purge == "now", user_id=user_id, address=call.address)
     return Answer(204)

@@ -60,28 +60,39 @@ class MuxEvents:
             raise MalformedRequestError("The body is not an event") from None
         if step is None:
             return type_, False
-        video_id, progress = step
+        video_id, upload_id, progress = step
         with self._database.transaction() as tx:
-            moved = store.advance(tx, video_id, provider="mux", progress=progress)
+            moved = store.advance(tx, video_id, provider="mux", progress=progress, upload_id=upload_id)
         return type_, moved
 
 
-def _step(type_: str, data: dict[str, Any]) -> tuple[uuid.UUID, Progress] | None:
-    """Whose video, and where it stands; None for nothing of ours."""
-    about = data.get("new_asset_settings") or {} if type_.startswith("video.upload.") else data
+def _step(type_: str, data: dict[str, Any]) -> tuple[uuid.UUID, str, Progress] | None:
+    """Whose video, by which upload (none: empty), and where it stands; None for nothing of ours.
+
+    The passthrough alone is no proof: whoever has the environment's keys can give it to any asset.
+    """
+    of_upload = type_.startswith("video.upload.")
+    about = data.get("new_asset_settings") or {} if of_upload else data
     passthrough = about.get("passthrough")
     video_id = as_uuid(passthrough) if isinstance(passthrough, str) else None
-    if video_id is None:
+    progress = None if video_id is None else _progress(type_, data)
+    if video_id is None or progress is None:
         return None
+    upload_id = data.get("id" if of_upload else "upload_id")
+    return video_id, upload_id if isinstance(upload_id, str) else "", progress
+
+
+def _progress(type_: str, data: dict[str, Any]) -> Progress | None:
+    """Where the video of an event stands by it; None for types that tell nothing of that."""
     if type_ == "video.upload.asset_created":
-        return video_id, Progress("processing", identifier(data["asset_id"]))
+        return Progress("processing", identifier(data["asset_id"]))
     if type_ in ("video.upload.cancelled", "video.upload.errored"):
-        return video_id, Progress("errored", error=NOT_UPLOADED)
+        return Progress("errored", error=NOT_UPLOADED)
     if type_ == "video.asset.deleted":
-        return video_id, Progress("removed", identifier(data["id"]))
+        return Progress("removed", identifier(data["id"]))
     if type_ in ("video.asset.ready", "video.asset.errored"):
         # The type says it; whether the object repeats it does not matter.
-        return video_id, of_asset(data | {"status": type_.rpartition(".")[2]})
+        return of_asset(data | {"status": type_.rpartition(".")[2]})
     return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, Select, and_, false, func, insert, or_, select, true, update
 
 from lib.database.schema import audit_log, playback_sessions, sessions, users, videos
 from lib.video.ports import Progress, Upload
@@ -72,14 +72,19 @@ def advance(
 ) -> bool:
     """Moves a video forward; False where it is further already, unknown, or of another asset or upload.
 
+    `upload_id` is the upload that the news is of, where news come unasked: of another one they are believed only if
+    they are of the asset that is known already.
+
     What appears at the provider after its video was purged is to be purged too.
     """
     same_asset = or_(videos.c.asset_id.is_(None), videos.c.asset_id == progress.asset_id)
+    # News of no asset are of no known one: `==` would ask whether there is none.
+    known_asset = false() if progress.asset_id is None else videos.c.asset_id == progress.asset_id
     its_own = and_(
         videos.c.id == video_id,
         videos.c.provider == provider,
         same_asset if progress.asset_id is not None else true(),
-        videos.c.upload_id == upload_id if upload_id is not None else true(),
+        true() if upload_id is None else or_(videos.c.upload_id == upload_id, known_asset),
     )
     asset_id = func.coalesce(progress.asset_id, videos.c.asset_id)
     facts: dict[str, object] = {"error": progress.error} if progress.error else {}
@@ -222,6 +227,27 @@ def traced(tx: Connection, playback_session_id: uuid.UUID) -> Row[Any] | None:
     return tx.execute(query).first()
 
 
-def record(tx: Connection, kind: str, actor: str, detail: Mapping[str, Any]) -> None:
-    """A line in the audit log."""
-    tx.execute(insert(audit_log).values(kind=kind, actor=actor, detail=dict(detail)))
+def is_there(tx: Connection, user_id: uuid.UUID) -> bool:
+    """Whether somebody has an account, which then stays until this is committed."""
+    there = select(users.c.id).where(users.c.id == user_id).with_for_update(read=True, key_share=True)
+    return tx.execute(there).first() is not None
+
+
+def record(
+    tx: Connection,
+    kind: str,
+    detail: Mapping[str, Any],
+    *,
+    user_id: uuid.UUID | None = None,
+    actor: str | None = None,
+    address: str = "",
+) -> None:
+    """A line in the audit log, of what a user did, or else an `actor` by another name."""
+    line = insert(audit_log).values(
+        kind=kind,
+        user_id=user_id,
+        actor=actor or f"user:{user_id}",
+        detail=dict(detail),
+        address=address or None,
+    )
+    tx.execute(line)

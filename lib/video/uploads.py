@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import Row
 
 from lib.database.engine import Database
-from lib.errors import FieldError, InvalidRequestError
+from lib.errors import FieldError, InvalidRequestError, InvalidTokenError
 from lib.video import store
 from lib.video.ports import Upload, Videos
 from lib.web.bodies import Body, Text
@@ -49,7 +49,9 @@ class Uploads:
         self._database = database
         self._providers = providers
 
-    def announce(self, user_id: uuid.UUID, body: UploadAssetBody) -> tuple[Row[Any], Upload]:
+    def announce(
+        self, user_id: uuid.UUID, body: UploadAssetBody, *, address: str = ""
+    ) -> tuple[Row[Any], Upload]:
         """A video that waits for its file.
 
         The provider is asked first and the row written after: a crash in between leaves an upload that
@@ -58,6 +60,7 @@ class Uploads:
         Raises:
             InvalidRequestError: the provider is not set up here.
             UnavailableError: it is out of reach.
+            InvalidTokenError: the account was deleted while the provider was asked.
         """
         name: str = body.provider or next(iter(self._providers))
         provider = self._providers.get(name)
@@ -68,6 +71,8 @@ class Uploads:
         video_id = uuid.uuid4()
         upload = provider.create_upload(video_id=video_id, title=body.title, size=body.size)
         with self._database.transaction() as tx:
+            if not store.is_there(tx, user_id):
+                raise InvalidTokenError
             video = store.add(
                 tx,
                 video_id=video_id,
@@ -79,11 +84,13 @@ class Uploads:
                 created_by=user_id,
                 upload=upload,
             )
+            told = {"video_id": str(video_id), "provider": name}
+            store.record(tx, "video_announced", told, user_id=user_id, address=address)
         return video, upload
 
 
 def upload_asset(uploads: Uploads, call: Call) -> Answer:
-    video, upload = uploads.announce(call.user().user_id, call.body)
+    video, upload = uploads.announce(call.user().user_id, call.body, address=call.address)
     call.notes["video_id"] = str(video.id)
     body = {
         "video": {

@@ -172,6 +172,7 @@ def test_a_change_is_in_the_audit_log(make: Factory, admin: Person) -> None:
         ("video_changed", f"user:{admin.id}"),
         ("video_deleted", f"user:{admin.id}"),
     ]
+    assert {(line.user_id, line.address) for line in lines} == {(admin.id, "127.0.0.1")}, "and from where"
     assert lines[0].detail["fields"] == ["level", "title"]
     assert lines[1].detail["purge"] == "later"
 

@@ -263,6 +263,22 @@ def test_mux_may_tell_of_what_is_not_ours(database: Database, events: MuxEvents)
     assert (film.row.status, before.row.status) == ("waiting", "waiting")
 
 
+def test_an_upload_or_asset_that_only_bears_the_name_moves_nothing(
+    database: Database, events: MuxEvents
+) -> None:
+    """An asset of another system in the same environment, an older upload, a copy made by hand."""
+    film = Film(database)
+    for upload_id in ("another", None, 7):
+        assert not tell(events, film.upload("asset_created", id=upload_id, asset_id="theirs"))
+        assert not tell(events, film.upload("cancelled", id=upload_id))
+        assert not tell(events, film.ready(upload_id=upload_id))
+        assert not tell(events, film.asset("errored", upload_id=upload_id))
+        assert not tell(events, film.asset("deleted", upload_id=upload_id))
+    assert (film.row.status, film.row.asset_id) == ("waiting", None)
+    assert tell(events, film.upload("asset_created", asset_id=film.asset_id))
+    assert tell(events, film.ready(upload_id=None)), "the asset itself is known by now"
+
+
 def test_another_providers_video_is_not_mux_to_move(database: Database, events: MuxEvents) -> None:
     film = Film(database, provider="cloudflare")
     assert not tell(events, film.ready())

@@ -19,8 +19,8 @@ from infra.local.supervisor import Stack
 from lib.adapters.playback_signers import MuxSigner
 from lib.config import Environment
 from lib.database.engine import Database
-from lib.database.schema import users, videos
-from lib.errors import InvalidRequestError, UnavailableError
+from lib.database.schema import audit_log, users, videos
+from lib.errors import InvalidRequestError, InvalidTokenError, UnavailableError
 from lib.video.uploads import UploadAssetBody, Uploads
 from tests.api import refused
 from tests.factories import Factory, Person, wait_for
@@ -312,6 +312,23 @@ def test_what_is_said_is_kept(admin: Person, database: Database) -> None:
         row = tx.execute(select(videos).where(videos.c.id == uuid.UUID(video["id"]))).one()
     assert (row.description, row.status, row.created_by) == ("d", "waiting", admin.id)
     assert row.upload_id
+
+
+def test_an_announcement_is_in_the_audit_log(admin: Person, database: Database) -> None:
+    film = admin.api.post("upload-asset", {"title": "Noted"}).json()["video"]["id"]
+    with database.transaction() as tx:
+        about = audit_log.c.detail["video_id"].astext == film
+        (line,) = tx.execute(select(audit_log).where(about)).all()
+    assert (line.kind, line.user_id, line.actor) == ("video_announced", admin.id, f"user:{admin.id}")
+    assert (line.detail["provider"], line.address) == ("mux", "127.0.0.1")
+
+
+def test_who_leaves_while_the_provider_is_asked_announces_nothing(database: Database) -> None:
+    title = f"Left {uuid.uuid4()}"
+    uploads = Uploads(database, {"mux": FakeVideos()})
+    with pytest.raises(InvalidTokenError):
+        uploads.announce(uuid.uuid4(), UploadAssetBody(title=title))
+    assert rows(database, title) == 0
 
 
 def test_every_bad_field_is_named_at_once(admin: Person) -> None:

@@ -116,6 +116,7 @@ class Film:
         settings = {"passthrough": str(self.id)}
         asset: dict[str, Any] = {
             "id": self.asset_id,
+            "upload_id": self.upload_id,
             "passthrough": str(self.id),
             "duration": 9.0,
             "playback_ids": [{"id": self.playback_id, "policy": "signed"}],
