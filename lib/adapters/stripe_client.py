@@ -1,7 +1,10 @@
 """Stripe's SDK as all our adapters use it: bounded, and out of reach in one kind of error."""
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import stripe
 
@@ -37,3 +40,9 @@ def answered() -> Iterator[None]:
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
         # Until an operator sets a key that works. Events wait for that as for any outage; the log names the error.
         raise UnavailableError("The payment provider does not take our key", retry_after=60) from error
+
+
+def once(what: str, attempt: str, wanted: Mapping[str, Any]) -> stripe.RequestOptions:
+    """An idempotency key that differs where the request does: Stripe refuses a key for another request."""
+    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
+    return {"idempotency_key": f"{what}-{attempt}-{digest}"}

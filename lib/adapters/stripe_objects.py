@@ -49,25 +49,25 @@ def paid_subscription(
 
 
 def bill_of_period(found: stripe.Subscription, paid: list[stripe.Invoice]) -> stripe.Invoice | None:
-    """The bill that paid the current period; failing that, the last period's."""
-    whole = bill_of_whole_period(found, paid)
-    return whole or next((bill for bill in paid if bill.billing_reason in _BILLS_OF_PERIODS), None)
-
-
-def bill_of_whole_period(found: stripe.Subscription, paid: list[stripe.Invoice]) -> stripe.Invoice | None:
-    """The newest paid bill that covers the whole current period.
+    """The bill that paid the current period; failing that, the last period's.
 
     By what its lines cover, not by why it was made: a switch from monthly to yearly is billed as an
-    update, and an upgrade's difference covers only what is left of a period.
+    update. The difference of an upgrade is no period's bill, also where it covers nearly all of one.
     """
     start, end = period_of(found)
     for bill in paid:
         for line in bill.lines.data:
             starts_by = line.period.start <= start + _SLACK_SECONDS
             lasts_to = line.period.end >= end - _SLACK_SECONDS
-            if line.amount > 0 and starts_by and lasts_to:
+            if line.amount > 0 and starts_by and lasts_to and not _is_proration(line):
                 return bill
-    return None
+    return next((bill for bill in paid if bill.billing_reason in _BILLS_OF_PERIODS), None)
+
+
+def _is_proration(line: stripe.InvoiceLineItem) -> bool:
+    parent = line.parent
+    details = parent and (parent.subscription_item_details or parent.invoice_item_details)
+    return bool(details and details.proration)
 
 
 def period_of(found: stripe.Subscription) -> tuple[int, int]:

@@ -1,28 +1,19 @@
 """Stripe as `Payments`, by its SDK. Imported only where a checkout or a sync needs it."""
 
-import hashlib
-import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import stripe
-from stripe.params import CustomerCreateParams, RefundCreateParams
+from stripe.params import CustomerCreateParams
 from stripe.params.billing_portal import SessionCreateParams as PortalCreateParams
 from stripe.params.checkout import SessionCreateParams
 
-from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, connect
-from lib.adapters.stripe_objects import (
-    ENDED_BECAUSE,
-    bill_of_period,
-    bill_of_whole_period,
-    id_of,
-    paid_subscription,
-    period_of,
-    time_of,
-)
+from lib.adapters.stripe_bills import StripeBills
+from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, connect, once
+from lib.adapters.stripe_objects import ENDED_BECAUSE, id_of, paid_subscription, time_of
 from lib.adapters.stripe_pages import basis_of_page, film_page, plan_page
 from lib.billing.ports import (
     CheckoutSession,
@@ -38,7 +29,6 @@ from lib.web.operation import as_uuid
 _MOST_SUBSCRIPTIONS = 100
 _MOST_SESSIONS = 1000
 _MOST_PAGES = 100
-_RECENT = 10
 
 
 class StripePayments:
@@ -61,12 +51,14 @@ class StripePayments:
         self._app_url = app_url
         self._checkout = checkout or CheckoutSettings()
         self._portal = settings.portal
-        self._v1 = connect(settings, seconds).v1
+        client = connect(settings, seconds)
+        self._v1 = client.v1
+        self._bills = StripeBills(client)
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         with answered():
             wanted: CustomerCreateParams = {"email": email, "metadata": {"user_id": str(user_id)}}
-            customer = self._v1.customers.create(wanted, _once("customer", attempt, wanted))
+            customer = self._v1.customers.create(wanted, once("customer", attempt, wanted))
         return customer.id
 
     def open_checkout(
@@ -113,7 +105,7 @@ class StripePayments:
 
     def _open(self, wanted: SessionCreateParams, attempt: str) -> CheckoutSession:
         try:
-            return _session(self._v1.checkout.sessions.create(wanted, _once("checkout", attempt, wanted)))
+            return _session(self._v1.checkout.sessions.create(wanted, once("checkout", attempt, wanted)))
         except stripe.InvalidRequestError as error:
             _refuse_gone_customer(error)
             # A code may exist and yet not be for this customer or this price.
@@ -131,7 +123,7 @@ class StripePayments:
         with answered():
             found = self._v1.subscriptions.retrieve(subscription_id)
             # The money first: a subscription that has ended is not looked at again.
-            given_back = self._give_back(found, why, refund_from) if refund_from else 0
+            given_back = self._bills.give_back(found, why, refund_from) if refund_from else 0
             if found.status != "canceled":
                 try:
                     self._v1.subscriptions.cancel(
@@ -141,31 +133,6 @@ class StripePayments:
                     # Somebody was faster.
                     if error.code != "resource_missing":
                         raise
-        return given_back
-
-    def _give_back(self, found: stripe.Subscription, why: str, since: datetime) -> int:
-        """Refunds the part of the current period's bill that lies after `since`; what that comes to."""
-        bill = bill_of_whole_period(found, self._paid_bills(found))
-        if bill is None or not bill.amount_paid:
-            return 0
-        start, end = period_of(found)
-        share = (end - min(end, max(start, int(since.timestamp())))) / (end - start)
-        left, given_back = round(bill.amount_paid * share), 0
-        for charge in self._charges_of(bill):
-            of_this = min(left, charge.amount_captured)
-            left -= of_this
-            if charge.disputed:
-                continue
-            given_back += of_this
-            missing = of_this - charge.amount_refunded
-            if missing <= 0:
-                continue
-            wanted: RefundCreateParams = {
-                "charge": charge.id,
-                "amount": missing,
-                "reason": "duplicate" if why == "duplicate" else "requested_by_customer",
-            }
-            self._v1.refunds.create(wanted, _once("refund", charge.id, wanted))
         return given_back
 
     def checkout(self, session_id: str) -> CheckoutSession:
@@ -239,7 +206,8 @@ class StripePayments:
                 raise CustomerGoneError(customer_id) from None
             newest_first = sorted(found.data, key=lambda item: item.created, reverse=True)
             subscriptions = tuple(
-                paid_subscription(item, self._missed(item), self._taken_back(item)) for item in newest_first
+                paid_subscription(item, self._bills.missed(item), self._bills.taken_back(item))
+                for item in newest_first
             )
             bought = tuple(self._films(customer_id)) if films else ()
         return Customer(deleted=False, subscriptions=subscriptions, films=bought)
@@ -265,50 +233,8 @@ class StripePayments:
                 video_id=video_id,
                 window_hours=int(hours) if hours.isdecimal() else None,
                 paid_at=time_of(session.created),
-                taken_back=self._charge_taken_back(charge) if charge else None,
+                taken_back=self._bills.charge_taken_back(charge) if charge else None,
             )
-
-    def _missed(self, found: stripe.Subscription) -> int | None:
-        """Since when a payment is overdue: the oldest open bill's date, so that no later bill moves it."""
-        if found.status != "past_due":
-            return None
-        bills = self._v1.invoices.list({"subscription": found.id, "status": "open", "limit": 100})
-        due = [bill.status_transitions.finalized_at or bill.created for bill in bills.data]
-        return min(due, default=found.created)
-
-    def _taken_back(self, found: stripe.Subscription) -> str | None:
-        """What became of the money for the current period; asked only where access hangs on it."""
-        if found.status not in ("active", "past_due"):
-            return None
-        bill = bill_of_period(found, self._paid_bills(found))
-        if bill is None or not bill.amount_paid:
-            return None
-        charges = self._charges_of(bill)
-        taken = next((charge for charge in charges if charge.refunded or charge.disputed), None)
-        return None if taken is None else self._charge_taken_back(taken)
-
-    def _paid_bills(self, found: stripe.Subscription) -> list[stripe.Invoice]:
-        paid = self._v1.invoices.list(
-            {"subscription": found.id, "status": "paid", "limit": _RECENT, "expand": ["data.payments"]}
-        )
-        return paid.data
-
-    def _charges_of(self, bill: stripe.Invoice) -> Iterator[stripe.Charge]:
-        """The charges that paid it."""
-        for payment in bill.payments.data if bill.payments is not None else ():
-            intent = payment.payment.payment_intent
-            if payment.status == "paid" and intent is not None:
-                charges = self._v1.charges.list({"payment_intent": id_of(intent), "limit": _RECENT})
-                yield from (charge for charge in charges.data if charge.paid)
-
-    def _charge_taken_back(self, charge: stripe.Charge) -> str | None:
-        if charge.refunded:
-            return "refunded"
-        return self._lost(charge.id) if charge.disputed else None
-
-    def _lost(self, charge_id: str) -> str | None:
-        disputes = self._v1.disputes.list({"charge": charge_id, "limit": _RECENT})
-        return "disputed" if any(dispute.status == "lost" for dispute in disputes.data) else None
 
     def customer_of(self, kind: str, object_id: str) -> str | None:
         charge = {"expand": ["charge"]}
@@ -342,12 +268,6 @@ def _session(session: stripe.checkout.Session) -> CheckoutSession:
     state = session.status or "expired"
     url = session.url if state == "open" else None
     return CheckoutSession(session.id, state, url, time_of(session.expires_at))
-
-
-def _once(what: str, attempt: str, wanted: Mapping[str, Any]) -> stripe.RequestOptions:
-    """An idempotency key that differs where the request does: Stripe refuses a key for another request."""
-    digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
-    return {"idempotency_key": f"{what}-{attempt}-{digest}"}
 
 
 def _refuse_gone_customer(error: stripe.InvalidRequestError) -> None:

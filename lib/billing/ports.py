@@ -132,7 +132,8 @@ class Payments(Protocol):
         subscription that has ended is left alone.
 
         Args:
-            refund_from: give back what was paid for the time from then on; None: give nothing back.
+            refund_from: give back what was paid for the time of its current period from then on, by all bills
+                of that period; None: give nothing back.
 
         Returns:
             What was given back in all, in the currency's smallest unit.

@@ -46,6 +46,20 @@ def living(book: Book, id: str, param: str) -> Object:
     return customer
 
 
+def move_balance(book: Book, id: str, given: Mapping[str, Any]) -> Object:
+    """POST /v1/customers/:id/balance_transactions: below nothing is credit, which the next bill takes."""
+    customer = living(book, id, "id")
+    if given["currency"] != (customer["currency"] or given["currency"]):
+        raise Refusal("The customer has another currency.", param="currency")
+    after = customer["balance"] + given["amount"]
+    book.change(customer, "customer.updated", balance=after)
+    fields = cleared(given) | merged_metadata({"metadata": {}}, given)
+    return book.create(
+        objects.balance_transaction(book.now(), customer=id, ending_balance=after, **fields),
+        "customer_balance_transaction.created",
+    )
+
+
 def open_portal(book: Book, given: Mapping[str, Any], page_base: str) -> Object:
     """POST /v1/billing_portal/sessions."""
     if "customer" not in given:

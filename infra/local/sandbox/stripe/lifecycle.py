@@ -210,7 +210,7 @@ def reprice(
         return
     lines = [*subscription.get("_pending_lines", []), unused, remaining]
     subscription["_pending_lines"] = lines
-    if proration == "always_invoice" and sum(line["amount"] for line in lines) >= 0:
+    if proration == "always_invoice":
         subscription["_pending_lines"] = []
         bill = _bill(book, subscription, "subscription_update", lines)
         subscription["latest_invoice"] = bill["id"]
@@ -332,21 +332,27 @@ def _bill(book: Book, subscription: Object, reason: str, lines: list[Object]) ->
     """A finalized invoice with the subscription's discounts taken off."""
     customer = book.get("customer", subscription["customer"])
     bill = objects.invoice(book.now(), subscription, customer, reason=reason, lines=lines)
-    book.change(customer, None, next_invoice_sequence=customer["next_invoice_sequence"] + 1)
     taken: list[Object] = []
     for discount_id in subscription["discounts"]:
         coupon = book.get("coupon", book.get("discount", discount_id)["source"]["coupon"])
         off = reduction(coupon, bill["subtotal"] - sum(t["amount"] for t in taken))
         taken.append({"amount": off, "discount": discount_id})
     total = bill["subtotal"] - sum(t["amount"] for t in taken)
+    # A balance below nothing is the customer's credit: bills take from it, and fill it when they are below nothing.
+    before = customer["balance"]
+    due = max(0, total + before)
     bill.update(
         discounts=list(subscription["discounts"]),
         total_discount_amounts=taken,
         total=total,
         total_excluding_tax=total,
-        amount_due=max(total, 0),
-        amount_remaining=max(total, 0),
+        starting_balance=before,
+        ending_balance=min(0, total + before),
+        amount_due=due,
+        amount_remaining=due,
     )
+    number = customer["next_invoice_sequence"] + 1
+    book.change(customer, None, next_invoice_sequence=number, balance=bill["ending_balance"])
     return book.create(bill, "invoice.created", "invoice.finalized")
 
 

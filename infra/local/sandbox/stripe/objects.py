@@ -653,6 +653,46 @@ def refund(now: int, charge: Object, amount: int, reason: str | None, metadata: 
     }
 
 
+def balance_transaction(now: int, *, customer: str, ending_balance: int, **given: Any) -> Object:
+    """A customer's balance moved by hand; ``amount`` and ``currency`` are among ``given``."""
+    return {
+        **_head("customer_balance_transaction", now),
+        "checkout_session": None,
+        "credit_note": None,
+        "customer": customer,
+        "customer_account": None,
+        "description": None,
+        "ending_balance": ending_balance,
+        "invoice": None,
+        "metadata": {},
+        "type": "adjustment",
+        **given,
+    }
+
+
+def credit_note(now: int, invoice: Object, amount: int) -> Object:
+    """Part of a paid invoice given back to the customer's balance."""
+    return {
+        **_head("credit_note", now),
+        "amount": amount,
+        "currency": invoice["currency"],
+        "customer": invoice["customer"],
+        "customer_balance_transaction": None,
+        "invoice": invoice["id"],
+        "memo": None,
+        "metadata": {},
+        "out_of_band_amount": None,
+        "post_payment_amount": amount,
+        "pre_payment_amount": 0,
+        "reason": None,
+        "refunds": [],
+        "status": "issued",
+        "total": amount,
+        "type": "post_payment",
+        "voided_at": None,
+    }
+
+
 def dispute(now: int, charge: Object) -> Object:
     """A cardholder's complaint about a whole charge."""
     return {

@@ -1,5 +1,6 @@
 """Money moving: invoices paid or not, refunds, disputes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from infra.local.sandbox.stripe import objects
@@ -129,6 +130,26 @@ def refund(
         charge, "charge.refunded", amount_refunded=refunded, refunded=refunded == charge["amount_captured"]
     )
     return made
+
+
+def credit(book: Book, given: Mapping[str, Any]) -> Object:
+    """POST /v1/credit_notes, for a paid invoice and to the customer's balance."""
+    invoice = book.get("invoice", given["invoice"], "invoice")
+    amount = given.get("amount")
+    if amount is None or amount != given.get("credit_amount"):
+        raise Refusal(
+            "The sandbox models credit notes whose whole amount goes to the balance.", param="credit_amount"
+        )
+    if (
+        invoice["status"] != "paid"
+        or amount > invoice["amount_paid"] - invoice["post_payment_credit_notes_amount"]
+    ):
+        raise Refusal("The credit note is for more than was paid.", param="amount")
+    customer = book.get("customer", invoice["customer"])
+    book.change(customer, "customer.updated", balance=customer["balance"] - amount)
+    credited = invoice["post_payment_credit_notes_amount"] + amount
+    book.change(invoice, "invoice.updated", post_payment_credit_notes_amount=credited)
+    return book.create(objects.credit_note(book.now(), invoice, amount), "credit_note.created")
 
 
 def open_dispute(book: Book, charge: Object) -> Object:

@@ -193,7 +193,7 @@ def _create_refund(call: Call) -> Object:
     )
 
 
-_CUSTOMER = "address description email metadata name phone preferred_locales"
+_CUSTOMER = "address balance description email metadata name phone preferred_locales"
 _SUBSCRIPTION = (
     "cancel_at cancel_at_period_end cancellation_details description items metadata pause_collection"
     " payment_behavior proration_behavior trial_end"
@@ -228,6 +228,20 @@ ROUTES = (
     ),
     Route(
         "DELETE", "/v1/customers/{id}", p.CustomerDeleteParams, "", lambda c: customers.delete(c.book, c.id)
+    ),
+    Route(
+        "POST",
+        "/v1/customers/{id}/balance_transactions",
+        p.CustomerBalanceTransactionCreateParams,
+        "amount currency description metadata",
+        lambda c: customers.move_balance(c.book, c.id, c.given),
+    ),
+    Route(
+        "GET",
+        "/v1/customers/{id}/balance_transactions",
+        p.CustomerBalanceTransactionListParams,
+        _PAGING,
+        lambda c: _list("customer_balance_transaction")(replace(c, given={**c.given, "customer": c.id})),
     ),
     Route(
         "POST",
@@ -461,6 +475,14 @@ ROUTES = (
         "amount charge metadata payment_intent reason",
         _create_refund,
     ),
+    Route(
+        "POST",
+        "/v1/credit_notes",
+        p.CreditNoteCreateParams,
+        "amount credit_amount invoice",
+        lambda c: money.credit(c.book, c.given),
+    ),
+    Route("GET", "/v1/credit_notes", p.CreditNoteListParams, f"{_PAGING} invoice", _list("credit_note")),
     Route("GET", "/v1/refunds", p.RefundListParams, f"{_PAGING} charge payment_intent", _list("refund")),
     Route("GET", "/v1/refunds/{id}", p.RefundRetrieveParams, "", _one("refund")),
     Route("GET", "/v1/disputes", p.DisputeListParams, f"{_PAGING} charge payment_intent", _list("dispute")),
