@@ -59,7 +59,7 @@ class Shop:
         return sum(charge.amount_refunded for charge in self.charges())
 
     def balance(self) -> int:
-        return self.box.v1.customers.retrieve(self.customer).balance
+        return self.box.v1.customers.retrieve(self.customer).balance or 0
 
 
 @pytest.fixture
