@@ -11,12 +11,12 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Body as BodyParameter
 from fastapi import FastAPI
 from fastapi import Query as QueryParameter
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from lib import errors
 from lib.accounts import account, keys, link_endpoints
@@ -54,6 +54,13 @@ OPERATIONS = (
     tasks.RECONCILE,
 )
 _KINDS: dict[str, type] = {"string": str, "integer": int}
+# What refusals of these statuses always say beside their document.
+_WITH_HEADERS: dict[int, tuple[str, dict[str, Any]]] = {
+    401: ("WWW-Authenticate", {"const": "Bearer"}),
+    405: ("Allow", {"type": "string"}),
+    429: ("Retry-After", {"type": "integer", "minimum": 1}),
+    503: ("Retry-After", {"type": "integer", "minimum": 1}),
+}
 _DESCRIPTION = """\
 Register, log in, pay, watch. One function, one path; JSON in and out; refusals are
 `application/problem+json` with a stable `code`.
@@ -127,8 +134,15 @@ def _add(app: FastAPI, operation: Operation) -> None:
             inspect.Parameter.KEYWORD_ONLY,
             default=... if query.required else None,
             annotation=Annotated[
-                _KINDS[query.kind] if query.required else _KINDS[query.kind] | None,
-                QueryParameter(description=query.description),
+                Literal[query.choices] if query.choices else _KINDS[query.kind],
+                QueryParameter(
+                    description=query.description,
+                    ge=query.least,
+                    le=query.most,
+                    # Nothing is not what was asked for.
+                    min_length=1 if query.required else None,
+                    max_length=query.longest,
+                ),
             ],
         )
         for query in operation.query
@@ -162,18 +176,11 @@ def _add(app: FastAPI, operation: Operation) -> None:
 
 
 def _finish(described: dict[str, Any], operation: Operation) -> None:
-    """What FastAPI cannot know: refusals, who may call, raw bodies, Idempotency-Key."""
+    """What FastAPI cannot know: refusals, who may call, raw bodies, what headers mean."""
     answers = described["responses"]
     answers.pop("default")
     answers.pop("422", None)
-    by_status: dict[int, list[type[errors.Refusal]]] = {}
-    for refusal in refusals(operation):
-        by_status.setdefault(refusal.status, []).append(refusal)
-    for status, found in sorted(by_status.items()):
-        answers[str(status)] = {
-            "description": "; ".join(f"`{refusal.code}`: {refusal.title}" for refusal in found),
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
+    answers |= _refusals_described(operation)
     if operation.who is Who.SERVICE:
         described["security"] = [{"service": []}]
     elif operation.who is Who.EITHER:
@@ -186,16 +193,57 @@ def _finish(described: dict[str, Any], operation: Operation) -> None:
             "description": operation.raw,
             "content": {"application/json": {"schema": {"type": "object"}}},
         }
+    if operation.body is not None:
+        described["requestBody"]["required"] = not _may_be_empty(operation.body)
+    if 304 in operation.answers:
+        answers["304"]["description"] = "It is what the caller has"
+        for status in ("200", "304"):
+            answers[status]["headers"] = {"ETag": {"required": True, "schema": {"type": "string"}}}
+    headers = _headers(operation)
+    if headers:
+        described.setdefault("parameters", []).extend(headers)
+
+
+def _refusals_described(operation: Operation) -> dict[str, dict[str, Any]]:
+    by_status: dict[int, list[type[errors.Refusal]]] = {}
+    for refusal in refusals(operation):
+        by_status.setdefault(refusal.status, []).append(refusal)
+    answers: dict[str, dict[str, Any]] = {}
+    for status, found in sorted(by_status.items()):
+        answers[str(status)] = {
+            "description": "; ".join(f"`{refusal.code}`: {refusal.title}" for refusal in found),
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        if status in _WITH_HEADERS:
+            name, schema = _WITH_HEADERS[status]
+            answers[str(status)]["headers"] = {name: {"required": True, "schema": schema}}
+    return answers
+
+
+def _headers(operation: Operation) -> list[dict[str, Any]]:
+    """The headers of a request that mean something."""
+    text: dict[str, Any] = {"type": "string"}
+    found = []
+    if operation.signature:
+        found.append((operation.signature, True, "The provider's signature of the body", text))
     if operation.idempotent:
-        described.setdefault("parameters", []).append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "The same key and body within 24 hours give the same answer",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-            }
-        )
+        what = "The same key and body within 24 hours give the same answer"
+        found.append(("Idempotency-Key", False, what, text | {"minLength": 1, "maxLength": 255}))
+    if 304 in operation.answers:
+        found.append(("If-None-Match", False, "The ETag of the answer the caller has", text))
+    return [
+        {"name": name, "in": "header", "required": required, "description": what, "schema": schema}
+        for name, required, what, schema in found
+    ]
+
+
+def _may_be_empty(body: type[BaseModel]) -> bool:
+    """No body is taken for `{}`."""
+    try:
+        body.model_validate_json(b"{}")
+    except ValidationError:
+        return False
+    return True
 
 
 def main() -> None:

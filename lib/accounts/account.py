@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from lib.accounts.changing import Changes, Wishes
 from lib.accounts.closing import Closing
-from lib.accounts.endpoints import Email, NewPassword, Password, ShortText, refused_as_weak, user_body
+from lib.accounts.endpoints import Email, NewPassword, Password, refused_as_weak, user_body
 from lib.accounts.exporting import Exports
 from lib.accounts.service import Overviews
 from lib.errors import (
@@ -19,14 +19,14 @@ from lib.errors import (
     WeakPasswordError,
     WrongPasswordError,
 )
-from lib.web.bodies import Body
+from lib.web.bodies import Body, Words
 from lib.web.operation import Answer, Call, Operation, Query, Who, rfc3339
 
 
 class ChangeBody(Body):
     """`name` may become null. Email and password need the current password."""
 
-    name: ShortText | None = None
+    name: Words | None = None
     email: Email | None = None
     password: NewPassword | None = None
     # After what needs it.
@@ -41,7 +41,15 @@ class ChangeBody(Body):
             raise PydanticCustomError("required", "is needed to change email or password")
         return current
 
-    model_config = Body.model_config | {"validate_default": True}
+    model_config = Body.model_config | {
+        "validate_default": True,
+        "json_schema_extra": {
+            "anyOf": [
+                {"required": ["current_password"], "properties": {"current_password": {"type": "string"}}},
+                {"properties": {"email": {"type": "null"}, "password": {"type": "null"}}},
+            ]
+        },
+    }
 
 
 class DeleteBody(Body):
@@ -56,7 +64,7 @@ ACCOUNT = Operation(
     description="With `export=1` everything that is held about the caller instead, table by table.",
     who=Who.USER,
     answers={200: "lib.accounts.answers:AccountOrExport"},
-    query=(Query("export", "1 for everything that is held about the caller"),),
+    query=(Query("export", "1 for everything that is held about the caller", choices=("0", "1")),),
 )
 CHANGE_ACCOUNT = Operation(
     function="account",

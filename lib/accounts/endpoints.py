@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
 
@@ -22,7 +22,7 @@ from lib.errors import (
     TooManyRequestsError,
     WeakPasswordError,
 )
-from lib.web.bodies import Body, Text
+from lib.web.bodies import Body, Words
 from lib.web.operation import Answer, Call, Operation, Who, as_uuid, rfc3339
 
 
@@ -53,14 +53,13 @@ def _composed(password: str) -> str:
 
 Email = Annotated[
     str,
-    Field(max_length=254, examples=["viewer@example.com"]),
+    Field(max_length=254, examples=["viewer@example.com"], json_schema_extra={"format": "email"}),
     AfterValidator(_normalised),
 ]
 Password = Annotated[
     str, Field(max_length=1024, examples=["a long walk by the sea"]), AfterValidator(_composed)
 ]
 NewPassword = Annotated[Password, AfterValidator(_strong)]
-ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
 
 # When nothing else is wrong with a body.
@@ -69,7 +68,7 @@ refused_as_weak: Mapping[str, type[Refusal]] = {"weak_password": WeakPasswordErr
 
 class RegisterBody(Body):
     email: Email
-    name: ShortText | None = None
+    name: Words | None = None
     # After what it must differ from.
     password: NewPassword
 
@@ -87,15 +86,39 @@ class RegisterBody(Body):
 class LoginBody(Body):
     email: Email
     password: Password
-    device_name: ShortText | None = None
+    device_name: Words | None = None
 
 
 class RefreshBody(Body):
     refresh_token: Annotated[str, Field(min_length=1, max_length=200)]
 
 
+_YES: dict[str, JsonValue] = {"const": True}
+
+
 class LogoutBody(Body):
     """At most one of them; without any, this login."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "anyOf": [
+                    {
+                        "required": ["everywhere", "others"],
+                        "properties": {"everywhere": _YES, "others": _YES},
+                    },
+                    {
+                        "required": ["everywhere", "session_id"],
+                        "properties": {"everywhere": _YES, "session_id": {"type": "string"}},
+                    },
+                    {
+                        "required": ["others", "session_id"],
+                        "properties": {"others": _YES, "session_id": {"type": "string"}},
+                    },
+                ]
+            }
+        }
+    )
 
     everywhere: bool = False
     others: bool = False
@@ -104,7 +127,7 @@ class LogoutBody(Body):
     @field_validator("others", "session_id")
     @classmethod
     def _one_of_them(cls, wish: object, info: ValidationInfo) -> object:
-        if wish and (info.data.get("everywhere") or info.data.get("others")):
+        if wish not in (None, False) and (info.data.get("everywhere") or info.data.get("others")):
             raise PydanticCustomError("ambiguous", "should not stand beside everywhere or others")
         return wish
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from lib.accounts.endpoints import Email, NewPassword
@@ -28,8 +28,27 @@ class VerifyEmailBody(Body):
     token: LinkToken | None = None
 
 
+_GIVEN: dict[str, JsonValue] = {"type": "string"}
+_LACKING: dict[str, JsonValue] = {"type": "null"}
+
+
 class ResetPasswordBody(Body):
     """Either `email`, or `token` and `password`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "required": ["email"],
+                    "properties": {"email": _GIVEN, "token": _LACKING, "password": _LACKING},
+                },
+                {
+                    "required": ["token", "password"],
+                    "properties": {"email": _LACKING, "token": _GIVEN, "password": _GIVEN},
+                },
+            ]
+        }
+    )
 
     token: LinkToken | None = None
     password: NewPassword | None = None

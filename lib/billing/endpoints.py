@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from lib.billing.service import Checkouts, Confirmations, Portal
@@ -25,6 +25,15 @@ ShortText = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
 
 class CreateCheckoutBody(Body):
     """Either a plan or one film."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("plan", "video_id")
+            ]
+        }
+    )
 
     video_id: ShortText | None = None
     plan: ShortText | None = Field(default=None, validate_default=True)

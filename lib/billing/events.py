@@ -30,7 +30,8 @@ STRIPE_WEBHOOK = Operation(
     tag="Webhooks",
     summary="Events from Stripe",
     who=Who.ANYONE,
-    raw="An event, with the header Stripe-Signature",
+    raw="An event",
+    signature="Stripe-Signature",
     answers={200: "lib.web.answers:ReceivedAnswer"},
     refusals=(InvalidSignatureError,),
 )

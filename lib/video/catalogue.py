@@ -33,18 +33,19 @@ LIST_VIDEOS = Operation(
     "titles, series and descriptions that have words beginning so, or else nearly so.",
     who=Who.EITHER,
     query=(
-        Query("q", "Words to look for"),
-        Query("limit", "How many at most, 1 to 100 (20)", kind="integer"),
+        Query("q", "Words to look for", longest=_LONGEST_QUERY),
+        Query("limit", "How many at most, 1 to 100 (20)", kind="integer", least=1, most=100),
         Query("cursor", "`next_cursor` of the page before"),
-        Query("level", "Only those of this level", kind="integer"),
-        Query("free", "`true`: only those that need no plan, which is level 0"),
-        Query("series", "Only those of this series, by season and episode"),
+        Query("level", "Only those of this level", kind="integer", least=0, most=_HIGHEST_LEVEL),
+        Query("free", "`true`: only those that need no plan, which is level 0", choices=("true",)),
+        Query("series", "Only those of this series, by season and episode", longest=_LONGEST_QUERY),
         Query(
             "list",
             "With a token: `continue` (begun and not finished) or `history` (begun), last watched first",
+            choices=("continue", "history"),
         ),
     ),
-    answers={200: "lib.video.answers:VideosAnswer"},
+    answers={200: "lib.video.answers:VideosAnswer", 304: None},
     refusals=(MalformedRequestError,),
 )
 

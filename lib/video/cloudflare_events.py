@@ -22,7 +22,8 @@ CLOUDFLARE_WEBHOOK = Operation(
     tag="Webhooks",
     summary="Events from Cloudflare Stream",
     who=Who.ANYONE,
-    raw="A video, with the header Webhook-Signature",
+    raw="A video",
+    signature="Webhook-Signature",
     answers={200: "lib.web.answers:ReceivedAnswer"},
     refusals=(InvalidSignatureError,),
 )

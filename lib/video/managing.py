@@ -1,5 +1,6 @@
 """manage-video: an admin looks at a film, publishes, changes and deletes it."""
 
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from lib.errors import FieldError, InvalidRequestError, VideoNotFoundError
 from lib.video import store
 from lib.video.mending import PURGE_VIDEO, enqueue
 from lib.video.ports import PlaybackSigner
-from lib.web.bodies import Body, Text
+from lib.web.bodies import WHOLE, Body, Text, Words
 from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
 from lib.web.ports import Clock, Tasks
 
@@ -22,11 +23,9 @@ from lib.web.ports import Clock, Tasks
 PURGED_AFTER = timedelta(days=7)
 _PICTURE_LIFE = timedelta(hours=1)
 
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-
 
 def _written(value: object) -> object:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not re.match("[0-9]{4}-", value):
         raise PydanticCustomError("datetime_type", "should be a time like 2026-11-23T12:00:00Z")
     return value
 
@@ -34,8 +33,13 @@ def _written(value: object) -> object:
 # Without bounds one of the year 1 or 9999 in a far zone is no time at all in UTC.
 Time = Annotated[
     AwareDatetime,
-    Field(strict=False, ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
-    # A number would be taken for seconds since 1970.
+    Field(
+        strict=False,
+        ge=datetime(1970, 1, 1, tzinfo=UTC),
+        lt=datetime(3000, 1, 1, tzinfo=UTC),
+        json_schema_extra={"pattern": "^(19[789]|2[0-9]{2})[0-9]-"},
+    ),
+    # A number, in quotes too, would be taken for seconds since 1970.
     BeforeValidator(_written),
 ]
 
@@ -51,25 +55,25 @@ class ChangeVideoBody(Body):
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
-    title: Title = ""
+    title: Words = ""
     description: Annotated[Text, StringConstraints(max_length=5000)] = ""
-    level: Annotated[int, Field(ge=0, le=1000)] = 0
+    level: Annotated[int, Field(ge=0, le=1000), WHOLE] = 0
     published: bool = False
     listed: bool = True
     """Whether list-videos shows it; a trailer need not be."""
     available_from: Time | None = None
     available_until: Time | None = None
-    preview_seconds: Annotated[int, Field(ge=1, le=86400)] | None = None
+    preview_seconds: Annotated[int, Field(ge=1, le=86400), WHOLE] | None = None
     """Anybody may watch the first so many seconds."""
     trailer_id: str | None = None
     """Another video."""
-    series: Title | None = None
-    season: Annotated[int, Field(ge=0, le=10000)] | None = None
-    episode: Annotated[int, Field(ge=0, le=100000)] | None = None
-    price_amount: Annotated[int, Field(ge=1, le=99_999_999)] | None = None
+    series: Words | None = None
+    season: Annotated[int, Field(ge=0, le=10000), WHOLE] | None = None
+    episode: Annotated[int, Field(ge=0, le=100000), WHOLE] | None = None
+    price_amount: Annotated[int, Field(ge=1, le=99_999_999), WHOLE] | None = None
     """What the film costs by itself, in the currency's smallest unit; null: it is not sold by itself."""
     price_currency: Annotated[str, StringConstraints(pattern="^[a-z]{3}$")] | None = None
-    rental_hours: Annotated[int, Field(ge=1, le=8760)] | None = None
+    rental_hours: Annotated[int, Field(ge=1, le=8760), WHOLE] | None = None
     """How long it may be watched once it was begun; null: it is bought for good."""
 
 
@@ -103,7 +107,10 @@ DELETE_VIDEO = Operation(
     description="From now on nobody gets to watch it. It is removed from its provider after seven days, until when an "
     "operator can bring it back; at once with `purge=now`, or where it was never ready.",
     who=Who.ADMIN,
-    query=(_VIDEO_ID, Query("purge", "`now`: remove it from its provider at once, for good")),
+    query=(
+        _VIDEO_ID,
+        Query("purge", "`now`: remove it from its provider at once, for good", choices=("now",)),
+    ),
     answers={204: None},
     refusals=(VideoNotFoundError,),
 )

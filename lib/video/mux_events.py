@@ -24,7 +24,8 @@ MUX_WEBHOOK = Operation(
     tag="Webhooks",
     summary="Events from Mux",
     who=Who.ANYONE,
-    raw="An event, with the header mux-signature",
+    raw="An event",
+    signature="Mux-Signature",
     answers={200: "lib.web.answers:ReceivedAnswer"},
     refusals=(InvalidSignatureError,),
 )

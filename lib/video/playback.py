@@ -74,7 +74,7 @@ GET_PLAYBACK = Operation(
     query=(
         Query("video_id", "The video to watch", required=True),
         Query("takeover", "A playback session of the same account to end first"),
-        Query("client", "What plays it: `web` (without it), `native` or `cast`"),
+        Query("client", "What plays it: `web` (without it), `native` or `cast`", choices=CLIENTS),
     ),
     answers={200: "lib.video.answers:PlaybackAnswer"},
     refusals=(

@@ -11,18 +11,18 @@ from lib.database.engine import Database
 from lib.errors import FieldError, InvalidRequestError, InvalidTokenError
 from lib.video import store
 from lib.video.ports import Upload, Videos
-from lib.web.bodies import Body, Text
+from lib.web.bodies import WHOLE, Body, Text, Words
 from lib.web.operation import Answer, Call, Operation, Who, rfc3339
 
 
 class UploadAssetBody(Body):
-    title: Annotated[Text, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    title: Words
     description: Annotated[Text, StringConstraints(max_length=5000)] = ""
-    level: Annotated[int, Field(ge=0, le=1000)] = 1
+    level: Annotated[int, Field(ge=0, le=1000), WHOLE] = 1
     provider: Literal["mux", "cloudflare"] | None = None
     filename: Annotated[Text, StringConstraints(min_length=1, max_length=255)] | None = None
     publish: bool = True
-    size: Annotated[int, Field(ge=1, le=2**40)] | None = None
+    size: Annotated[int, Field(ge=1, le=2**40), WHOLE] | None = None
     """Bytes."""
 
 

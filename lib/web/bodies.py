@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from lib.errors import FieldError, InvalidRequestError, MalformedRequestError, Refusal
 
@@ -24,6 +24,21 @@ class NoBody(Body):
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 """A string PostgreSQL can keep. A constraint, not a validator: further constraints join it, whereas those
 put on top of a validator would look at the string before it is stripped."""
+
+Words = Annotated[
+    Text,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    Field(json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}),
+]
+"""A line that people wrote, without what surrounds it. Spaces alone are none: the description says so too."""
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Behind an int's bounds: 7.0 is a whole number to JSON, and to the description."""
 
 B = TypeVar("B", bound=Body)
 

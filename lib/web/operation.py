@@ -27,12 +27,22 @@ class Who(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query parameter, for the documentation; handlers read `call.query`."""
+    """A query parameter, for the documentation; handlers read `call.query`.
+
+    Args:
+        least, most: bounds of a whole number.
+        longest: how many characters a text may have.
+        choices: the values there are, where they can be counted.
+    """
 
     name: str
     description: str
     required: bool = False
     kind: str = "string"
+    least: int | None = None
+    most: int | None = None
+    longest: int | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,7 @@ class Operation:
         body: the pydantic model of the JSON body; None for no body, or for a raw one (`raw`).
         answers: status -> "module:Model" of the answer, or None for an answer without a body. A string,
             so that serving imports no models.
+        signature: the header with the signature of a raw body.
         refusals: the function's own; the common ones follow from `who` and `body`.
         idempotent: honours Idempotency-Key.
     """
@@ -54,6 +65,7 @@ class Operation:
     answers: Mapping[int, str | None]
     body: "type[Body] | None" = None
     raw: str | None = None
+    signature: str = ""
     query: tuple[Query, ...] = ()
     refusals: tuple[type[Refusal], ...] = ()
     idempotent: bool = False

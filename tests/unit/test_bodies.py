@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lib.accounts.endpoints import LoginBody, RegisterBody
 from lib.errors import InvalidRequestError, MalformedRequestError, WeakPasswordError
+from lib.video.managing import ChangeVideoBody
 from lib.video.uploads import UploadAssetBody
 from lib.web.bodies import parse
 
@@ -135,7 +136,8 @@ def test_passwords_up_to_a_bound() -> None:
         ("title", "x" * 201, "string_too_long"),
         ("title", None, "string_type"),
         ("level", "1", "int_type"),
-        ("level", 1.0, "int_type"),
+        ("level", 1.5, "int_type"),
+        ("level", 1e300, "less_than_equal"),
         ("level", True, "int_type"),
         ("level", -1, "greater_than_equal"),
         ("level", 10**30, "less_than_equal"),
@@ -195,3 +197,15 @@ def test_anything_is_a_body_or_a_refusal(raw: bytes) -> None:
     # Anything else is a fault, which the last resort would turn into a 500.
     with suppress(MalformedRequestError, InvalidRequestError, WeakPasswordError):
         parse(RegisterBody, raw, RULES)
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    body = parse(UploadAssetBody, b'{"title": "A film", "level": 2.0, "size": 1e9}', {})
+    assert (body.level, body.size) == (2, 10**9)
+
+
+@pytest.mark.parametrize("value", ["0", "1700000000", "1700000000.5", 1700000000, "2026-11-23", "1e9"])
+def test_a_time_is_written_as_one(value: object) -> None:
+    with pytest.raises(InvalidRequestError) as raised:
+        parse(ChangeVideoBody, json.dumps({"available_from": value}).encode(), {})
+    assert set(fields(raised)) == {"available_from"}
