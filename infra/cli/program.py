@@ -16,6 +16,7 @@ from infra.cli.events import events
 from infra.cli.explain import explain
 from infra.cli.giving import end_subscription, gifts, give, take_back
 from infra.cli.keys import keys
+from infra.cli.mails import mails
 from infra.cli.migrate import migrate
 from infra.cli.operator import Operator
 from infra.cli.stripe_setup import stripe_setup
@@ -67,5 +68,5 @@ def program(ctx: click.Context) -> None:
 
 for part in (explain, give, take_back, end_subscription):
     account.add_command(part)
-for part in (migrate, admin, keys, events, account, gifts, backfill, stripe_setup, video, trace):
+for part in (migrate, admin, keys, events, account, mails, gifts, backfill, stripe_setup, video, trace):
     program.add_command(part)

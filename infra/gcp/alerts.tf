@@ -58,6 +58,21 @@ locals {
       severity = "ERROR", runbook = "poison-event", over = 1, during = "0s"
       filter   = local.log_metric["customers_unknown"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
     }
+    mails-left = {
+      title    = "Mails wait: the mail server takes none, or their tasks are lost"
+      severity = "ERROR", runbook = "mail-down", over = 10, during = "600s"
+      filter   = local.log_metric["mails_left"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
+    }
+    mails-given-up = {
+      title    = "Mails were not sent within a day"
+      severity = "ERROR", runbook = "mail-down", over = 1, during = "0s"
+      filter   = local.log_metric["mails_given_up"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
+    }
+    mails-in-doubt = {
+      title    = "Mails may not have been sent: their sender died"
+      severity = "WARNING", runbook = "mail-down", over = 1, during = "0s"
+      filter   = local.log_metric["mails_in_doubt"], aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX"
+    }
     queue-delay = {
       title    = "Webhooks take effect more than 5 minutes late"
       severity = "ERROR", runbook = "renewal-day", over = 300000, during = "300s"

@@ -81,6 +81,27 @@ locals {
       value       = "found.billing.events_dead"
       unit        = "1"
     }
+    mails_left = {
+      description = "Mails that wait longer than they should, found by reconcile"
+      filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.mails.mails_left:*"
+      labels      = {}
+      value       = "found.mails.mails_left"
+      unit        = "1"
+    }
+    mails_given_up = {
+      description = "Mails that were not sent within a day, found by reconcile"
+      filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.mails.mails_given_up:*"
+      labels      = {}
+      value       = "found.mails.mails_given_up"
+      unit        = "1"
+    }
+    mails_in_doubt = {
+      description = "Mails whose sender died and that may not have been sent, found by reconcile"
+      filter      = "jsonPayload.function=\"reconcile\" AND jsonPayload.found.mails.mails_in_doubt:*"
+      labels      = {}
+      value       = "found.mails.mails_in_doubt"
+      unit        = "1"
+    }
   }
 }
 

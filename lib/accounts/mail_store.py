@@ -106,6 +106,12 @@ def doubt_mails(tx: Connection, *, older: timedelta) -> list[Row[Any]]:
     return list(tx.execute(doubted.returning(mails.c.id, mails.c.kind, mails.c.last_error)))
 
 
+def newest_mails(tx: Connection, *, state: str | None, limit: int) -> list[Row[Any]]:
+    """Of this state, or of any; newest first."""
+    found = select(mails) if state is None else select(mails).where(mails.c.state == state)
+    return list(tx.execute(found.order_by(mails.c.created_at.desc(), mails.c.id).limit(limit)))
+
+
 def drop_mails_to(tx: Connection, email: str) -> None:
     """Those on their way to the address alone, whoever has it."""
     tx.execute(delete(mails).where(mails.c.email == email, mails.c.user_id.is_(None)))

@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, update
 from infra.local.postgres import EmbeddedPostgres
 from infra.local.sandbox.state import State
 from infra.local.supervisor import ADMIN_EMAIL, REPOSITORY, Stack
+from lib.accounts import mail_store
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment
 from lib.database.schema import audit_log, billing_accounts, entitlements, inbox, subscriptions
@@ -360,6 +361,24 @@ def test_all_the_dead_are_replayed(cli: CommandLine, make: Factory) -> None:
     assert cli.json("events", "replay", "--all-dead")["replayed"] >= 1
     wait_for(lambda: state_of(make, dead) == "processed")
     cli.fails(2, "events", "replay", "--all-dead", "--all-left")
+
+
+def test_mails_are_listed(cli: CommandLine, make: Factory) -> None:
+    user_id = make.person().id
+    with make.database.transaction() as tx:
+        facts = {"address": "203.0.113.9"}
+        due_in = timedelta(days=1)
+        mail_id = mail_store.add_mail(
+            tx, "new_device", user_id=user_id, email=None, facts=facts, due_in=due_in
+        )
+    listed = cli.json("mails", "list", "--state", "waiting", "--limit", "1000")["mails"]
+    (mine,) = [one for one in listed if one["id"] == str(mail_id)]
+    assert (mine["kind"], mine["user_id"], mine["settled_at"]) == ("new_device", str(user_id), None)
+    said = cli.run("mails", "list", "--limit", "100").stdout
+    assert str(mail_id) in said
+    assert "203.0.113.9" not in said
+    assert str(mail_id) not in cli.run("mails", "list", "--state", "sent", "--limit", "1000").stdout
+    cli.fails(2, "mails", "list", "--state", "eaten")
 
 
 def test_events_are_listed(cli: CommandLine, make: Factory) -> None:

@@ -486,6 +486,12 @@ MUTATIONS = [
         'value       = "found.events_left"',
     ),
     Mutation(
+        "mails that do not leave alert",
+        "alerts.tf",
+        'filter   = local.log_metric["mails_in_doubt"]',
+        'filter   = local.log_metric["mails_left"]',
+    ),
+    Mutation(
         "denials are told apart by their reason",
         "metrics.tf",
         'jsonPayload.status=(402 OR 403)"\n      labels      = { function = "STRING", code = "STRING" }',

@@ -47,6 +47,13 @@ run "applied" {
     error_message = "what reconcile finds is measured"
   }
   assert {
+    condition = alltrue([
+      for name in ["mails-left", "mails-given-up", "mails-in-doubt"] :
+      length(regexall("user/streamly/${replace(name, "-", "_")}\"", google_monitoring_alert_policy.threshold[name].conditions[0].condition_threshold[0].filter)) == 1
+    ])
+    error_message = "mails that do not leave alert"
+  }
+  assert {
     condition     = lookup(google_logging_metric.metric["denials"].label_extractors, "code", "") == "EXTRACT(jsonPayload.code)"
     error_message = "denials are told apart by their reason"
   }
