@@ -46,3 +46,9 @@ def once(what: str, attempt: str, wanted: Mapping[str, Any]) -> stripe.RequestOp
     """An idempotency key that differs where the request does: Stripe refuses a key for another request."""
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
     return {"idempotency_key": f"{what}-{attempt}-{digest}"}
+
+
+def replayed(made: "stripe.StripeObject") -> bool:
+    """Whether Stripe had made it before, for the same key, and tells how it was then."""
+    answer = made.last_response
+    return answer is not None and (answer.headers or {}).get("Idempotent-Replayed") == "true"

@@ -1,10 +1,12 @@
-"""What is asked of Stripe to open a page to pay on."""
+"""What is asked of Stripe to open a page to pay on, and what it says of one."""
 
 import uuid
 
+import stripe
 from stripe.params.checkout import SessionCreateParams
 
-from lib.billing.ports import Film
+from lib.adapters.stripe_objects import time_of
+from lib.billing.ports import CheckoutSession, Film
 from lib.config import CheckoutSettings, Plan
 
 
@@ -59,6 +61,7 @@ def basis_of_page(
     """What all pages have in common."""
     basis: SessionCreateParams = {
         "customer": customer_id,
+        "expand": ["line_items"],
         # Cards and wallets. Methods that pay days later would leave a finished page without a
         # subscription, and a second page could sell a second one: docs/decisions/0010.
         "allowed_payment_method_types": ["card"],
@@ -78,3 +81,26 @@ def basis_of_page(
     if settings.terms:
         basis["consent_collection"] = {"terms_of_service": "required"}
     return basis
+
+
+def session_of(session: stripe.checkout.Session) -> CheckoutSession:
+    state = session.status or "expired"
+    url = session.url if state == "open" else None
+    return CheckoutSession(session.id, state, url, time_of(session.expires_at), _offer(session))
+
+
+def _offer(session: stripe.checkout.Session) -> str | None:
+    """By its price where Stripe keeps one; a film's is made for the page alone."""
+    # Told where it was asked for.
+    lines = getattr(session, "line_items", None)
+    price: stripe.Price | None = lines.data[0].price if lines else None
+    if price is None:
+        return None
+    if session.mode == "subscription":
+        return price.id
+    hours = (session.metadata.to_dict() if session.metadata else {}).get("rental_hours")
+    return offer_of_film(price.unit_amount, price.currency, hours)
+
+
+def offer_of_film(amount: int | None, currency: str, rental_hours: int | str | None) -> str:
+    return f"{amount} {currency} {rental_hours or 'for good'}"

@@ -9,12 +9,12 @@ from typing import Any
 import stripe
 from stripe.params import CustomerCreateParams
 from stripe.params.billing_portal import SessionCreateParams as PortalCreateParams
-from stripe.params.checkout import SessionCreateParams
+from stripe.params.checkout import SessionCreateParams, SessionRetrieveParams
 
 from lib.adapters.stripe_bills import StripeBills
-from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, connect, once
+from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, connect, once, replayed
 from lib.adapters.stripe_objects import ENDED_BECAUSE, id_of, paid_subscription, time_of
-from lib.adapters.stripe_pages import basis_of_page, film_page, plan_page
+from lib.adapters.stripe_pages import basis_of_page, film_page, offer_of_film, plan_page, session_of
 from lib.billing.ports import (
     CheckoutSession,
     Customer,
@@ -29,6 +29,9 @@ from lib.web.operation import as_uuid
 _MOST_SUBSCRIPTIONS = 100
 _MOST_SESSIONS = 1000
 _MOST_PAGES = 100
+# How often one attempt meets something that ended since: as often as a database was restored in a day.
+_MOST_REPLAYS = 5
+_WITH_LINES: SessionRetrieveParams = {"expand": ["line_items"]}
 
 
 class StripePayments:
@@ -58,8 +61,13 @@ class StripePayments:
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         with answered():
             wanted: CustomerCreateParams = {"email": email, "metadata": {"user_id": str(user_id)}}
-            customer = self._v1.customers.create(wanted, once("customer", attempt, wanted))
-        return customer.id
+            key = attempt
+            for _ in range(_MOST_REPLAYS):
+                made = self._v1.customers.create(wanted, once("customer", key, wanted))
+                if not replayed(made) or not self.customer(made.id).deleted:
+                    return made.id
+                key = f"{attempt}-{made.id}"
+        raise UnavailableError("Every customer of this attempt was deleted since")
 
     def open_checkout(
         self,
@@ -72,13 +80,9 @@ class StripePayments:
         attempt: str,
     ) -> CheckoutSession:
         with answered():
-            prices = self._v1.prices.list({"lookup_keys": [plan.lookup_key], "active": True, "limit": 1})
-            if not prices.data:
-                raise UnavailableError(f"Stripe has no active price with lookup key {plan.lookup_key}")
+            price_id = self._price_id(plan)
             basis = self._basis(customer_id, user_id, promotion_code)
-            wanted = plan_page(
-                basis, user_id=user_id, plan=plan, price_id=prices.data[0].id, trial_days=trial_days
-            )
+            wanted = plan_page(basis, user_id=user_id, plan=plan, price_id=price_id, trial_days=trial_days)
             return self._open(wanted, attempt)
 
     def open_film_checkout(
@@ -103,9 +107,36 @@ class StripePayments:
             promotion_id=self._promotion_id(promotion_code) if promotion_code else None,
         )
 
+    def offer(self, wanted: Plan | Film) -> str:
+        if isinstance(wanted, Film):
+            return offer_of_film(wanted.amount, wanted.currency, wanted.rental_hours)
+        with answered():
+            return self._price_id(wanted)
+
+    def _price_id(self, plan: Plan) -> str:
+        found = self._v1.prices.list({"lookup_keys": [plan.lookup_key], "active": True, "limit": 1}).data
+        if not found:
+            raise UnavailableError(f"Stripe has no active price with lookup key {plan.lookup_key}")
+        return found[0].id
+
     def _open(self, wanted: SessionCreateParams, attempt: str) -> CheckoutSession:
+        """Attempts are counted, and a database that was restored counts them again: what Stripe answers then is a page
+        as it stood when it was opened, which may have been paid since. Such a page's id makes the next key.
+        """
+        key = attempt
+        for _ in range(_MOST_REPLAYS):
+            made = self._create(wanted, key)
+            if not replayed(made):
+                return session_of(made)
+            page = self.checkout(made.id)
+            if page.state == "open":
+                return page
+            key = f"{attempt}-{made.id}"
+        raise UnavailableError("Every page of this attempt has ended")
+
+    def _create(self, wanted: SessionCreateParams, key: str) -> stripe.checkout.Session:
         try:
-            return _session(self._v1.checkout.sessions.create(wanted, once("checkout", attempt, wanted)))
+            return self._v1.checkout.sessions.create(wanted, once("checkout", key, wanted))
         except stripe.InvalidRequestError as error:
             _refuse_gone_customer(error)
             # A code may exist and yet not be for this customer or this price.
@@ -138,7 +169,7 @@ class StripePayments:
     def checkout(self, session_id: str) -> CheckoutSession:
         with answered():
             try:
-                return _session(self._v1.checkout.sessions.retrieve(session_id))
+                return session_of(self._v1.checkout.sessions.retrieve(session_id, _WITH_LINES))
             except stripe.InvalidRequestError as error:
                 if error.code != "resource_missing":
                     raise
@@ -147,10 +178,10 @@ class StripePayments:
     def expire_checkout(self, session_id: str) -> CheckoutSession:
         with answered():
             try:
-                return _session(self._v1.checkout.sessions.expire(session_id))
+                return session_of(self._v1.checkout.sessions.expire(session_id))
             except stripe.InvalidRequestError:
                 # It was paid or ran out in the meantime.
-                return _session(self._v1.checkout.sessions.retrieve(session_id))
+                return session_of(self._v1.checkout.sessions.retrieve(session_id))
 
     def open_checkouts(self, customer_id: str) -> tuple[str, ...]:
         with answered():
@@ -262,12 +293,6 @@ class StripePayments:
                 return None
         customer = getattr(found, "customer", None)
         return None if customer is None else id_of(customer)
-
-
-def _session(session: stripe.checkout.Session) -> CheckoutSession:
-    state = session.status or "expired"
-    url = session.url if state == "open" else None
-    return CheckoutSession(session.id, state, url, time_of(session.expires_at))
 
 
 def _refuse_gone_customer(error: stripe.InvalidRequestError) -> None:

@@ -12,12 +12,16 @@ from lib.config import Plan
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSession:
-    """A page to pay on. `url` is None once it is not open any more."""
+    """A page to pay on. `url` is None once it is not open any more.
+
+    `offer` tells what it sells and for how much, in the provider's words: to be compared, not to be read.
+    """
 
     id: str
     state: str  # open | complete | expired
     url: str | None
     expires_at: datetime
+    offer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class Payments(Protocol):
     """
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
-        """The customer's id; the same `attempt` again within a day gives the same one."""
+        """The customer's id; the same `attempt` again within a day gives the same one, unless it was deleted since."""
         ...
 
     def open_checkout(
@@ -105,7 +109,8 @@ class Payments(Protocol):
         promotion_code: str | None,
         attempt: str,
     ) -> CheckoutSession:
-        """A page that sells `plan`. The same `attempt` for the same thing again gives the same page.
+        """A page that sells `plan`. The same `attempt` for the same thing again gives the same page while that is
+        open, and another one after it.
 
         Raises:
             InvalidPromotionCodeError: there is no such code, or it cannot be used here.
@@ -123,6 +128,10 @@ class Payments(Protocol):
         attempt: str,
     ) -> CheckoutSession:
         """A page that sells this film as it is offered now. Otherwise as `open_checkout`."""
+        ...
+
+    def offer(self, wanted: Plan | Film) -> str:
+        """What a page that is opened for this now would sell: its session's `offer`."""
         ...
 
     def end_subscription(self, subscription_id: str, why: str, *, refund_from: datetime | None) -> int:

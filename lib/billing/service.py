@@ -29,21 +29,24 @@ from lib.web.ports import Clock
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody asks a page for: a plan, or one film; one of the two is None.
+    """What somebody asks a page for. `level` is that of the plans that open a film."""
 
-    `level` is that of the plans that open the film.
-    """
-
-    plan: Plan | None
-    film: Film | None
+    thing: Plan | Film
     promotion_code: str | None
     level: int = 0
 
+    @property
+    def plan_code(self) -> str | None:
+        return self.thing.code if isinstance(self.thing, Plan) else None
+
+    @property
+    def video_id(self) -> uuid.UUID | None:
+        return self.thing.id if isinstance(self.thing, Film) else None
+
     def is_of(self, page: Row[Any]) -> bool:
         """Whether a page that was opened before is the one wished for."""
-        plan = self.plan.code if self.plan else None
-        video_id = self.film.id if self.film else None
-        return (plan, video_id, self.promotion_code) == (page.plan, page.video_id, page.promotion_code)
+        wished = (self.plan_code, self.video_id, self.promotion_code)
+        return wished == (page.plan, page.video_id, page.promotion_code)
 
 
 class Checkouts:
@@ -81,7 +84,7 @@ class Checkouts:
         if plan is None:
             raise UnknownPlanError
         with self._database.transaction(slow=True) as tx:
-            page = self._page(tx, user_id, Wish(plan, None, promotion_code), address)
+            page = self._page(tx, user_id, Wish(plan, promotion_code), address)
         # Raised after the commit: what a sync found stays.
         if page is None:
             raise AlreadySubscribedError
@@ -112,7 +115,7 @@ class Checkouts:
             if row.price_amount is None or row.level == 0:
                 raise NotForSaleError
             film = Film(row.id, row.title, row.price_amount, row.price_currency, row.rental_hours)
-            page = self._page(tx, user_id, Wish(None, film, promotion_code, row.level), address)
+            page = self._page(tx, user_id, Wish(film, promotion_code, row.level), address)
             by_plan = page is None and self._level(tx, user_id) >= row.level
         if page is None:
             raise (
@@ -133,7 +136,7 @@ class Checkouts:
         """
         account = store.lock_account(tx, user_id)
         has = self._has(tx, user_id, wish)
-        if has and wish.plan and not self._level(tx, user_id):
+        if has and wish.plan_code and not self._level(tx, user_id):
             # Our rows say subscribed but not paid. Perhaps the news of its end was lost.
             self._sync.account(tx, user_id, actor="create-checkout")
             has = self._has(tx, user_id, wish)
@@ -141,7 +144,8 @@ class Checkouts:
         if waiting is not None:
             session = self._payments.checkout(waiting.stripe_session_id)
             if session.state == "open":
-                if wish.is_of(waiting):
+                # A price that changed meanwhile is not the one that was shown beside the button.
+                if wish.is_of(waiting) and session.offer == self._payments.offer(wish.thing):
                     return session, False
                 session = self._payments.expire_checkout(session.id)
             if session.state == "open":
@@ -166,16 +170,15 @@ class Checkouts:
             # Deleted at the provider, and nobody told us yet.
             customer_id = self._new_customer(tx, user_id, f"{attempt}-anew")
             session = self._ask(tx, user_id, customer_id, wish, attempt)
-        video_id = wish.film.id if wish.film else None
         store.add_checkout(
             tx,
             user_id,
-            plan=wish.plan.code if wish.plan else None,
-            video_id=video_id,
+            plan=wish.plan_code,
+            video_id=wish.video_id,
             promotion_code=wish.promotion_code,
             session=session,
         )
-        sold = {"plan": wish.plan.code} if wish.plan else {"video_id": str(video_id)}
+        sold = {"plan": wish.plan_code} if wish.plan_code else {"video_id": str(wish.video_id)}
         detail = sold | {"session": session.id}
         store.record(tx, "checkout_opened", user_id, f"user:{user_id}", detail, address=address)
         return session
@@ -183,22 +186,21 @@ class Checkouts:
     def _ask(
         self, tx: Connection, user_id: uuid.UUID, customer_id: str, wish: Wish, attempt: str
     ) -> CheckoutSession:
-        if wish.film is not None:
+        thing = wish.thing
+        if isinstance(thing, Film):
             return self._payments.open_film_checkout(
                 customer_id=customer_id,
                 user_id=user_id,
-                film=wish.film,
+                film=thing,
                 promotion_code=wish.promotion_code,
                 attempt=attempt,
             )
-        if wish.plan is None:
-            raise UnknownPlanError
         first = not store.subscriptions_of(tx, user_id)
         return self._payments.open_checkout(
             customer_id=customer_id,
             user_id=user_id,
-            plan=wish.plan,
-            trial_days=wish.plan.trial_days if first else 0,
+            plan=thing,
+            trial_days=thing.trial_days if first else 0,
             promotion_code=wish.promotion_code,
             attempt=attempt,
         )
@@ -212,7 +214,7 @@ class Checkouts:
 
     def _has(self, tx: Connection, user_id: uuid.UUID, wish: Wish) -> bool:
         """Whether paying for it would be paying twice."""
-        if wish.film is None:
+        if wish.video_id is None:
             # A subscription of a plan of ours that lives; one of an unknown price opens nothing.
             return any(
                 row.status in LIVE_STATUSES and row.plan for row in store.subscriptions_of(tx, user_id)
@@ -222,7 +224,7 @@ class Checkouts:
         now = self._clock.now()
         held = [grant for grant in grants.of_account(tx, user_id) if grant.holds(now)]
         return any(
-            grant.level >= wish.level if grant.video_id is None else grant.video_id == wish.film.id
+            grant.level >= wish.level if grant.video_id is None else grant.video_id == wish.video_id
             for grant in held
         )
 

@@ -55,6 +55,9 @@ class Provider(Protocol):
     def lose_dispute(self, customer: str) -> str:
         """The dispute's id."""
 
+    def reprice(self, plan: Plan) -> None:
+        """The plan's lookup key is that of another price from now on."""
+
     def refund_film(self, session: CheckoutSession, amount: int | None) -> None: ...
 
     def lose_film_dispute(self, session: CheckoutSession) -> None: ...
@@ -106,6 +109,15 @@ class Sandbox:
     def lose_dispute(self, customer: str) -> str:
         self._control(customer, "dispute_lost")
         return self._newest("disputes", customer)
+
+    def reprice(self, plan: Plan) -> None:
+        price = {
+            "currency": plan.currency,
+            "unit_amount": plan.amount,
+            "recurring[interval]": plan.interval,
+            "product_data[name]": plan.name,
+        }
+        self.call("POST", "prices", lookup_key=plan.lookup_key, transfer_lookup_key="true", **price)
 
     def refund_film(self, session: CheckoutSession, amount: int | None) -> None:
         self._tell(session=session.id, action="refund", **({"amount": amount} if amount else {}))
@@ -181,6 +193,9 @@ class Fake:
 
     def lose_dispute(self, customer: str) -> str:
         return self._fake.take_back(customer, "disputed")
+
+    def reprice(self, plan: Plan) -> None:
+        self._fake.prices[plan.lookup_key] = f"price_{uuid.uuid4().hex}"
 
     def refund_film(self, session: CheckoutSession, amount: int | None) -> None:
         # In part it changes nothing that is told.
@@ -432,6 +447,49 @@ def test_the_same_attempt_is_the_same_page(provider: Provider) -> None:
     assert open_page(provider, customer_id).id != first.id
 
 
+def test_an_attempt_again_is_no_page_that_has_ended(provider: Provider) -> None:
+    """As after a restore, which takes back what the attempts are counted by."""
+    customer_id = customer(provider)
+    facts: dict[str, Any] = {"attempt": uuid.uuid4().hex, "user_id": uuid.uuid4()}
+    seen = []
+    for _ in range(3):
+        page = open_page(provider, customer_id, **facts)
+        assert provider.payments.checkout(page.id) == page
+        assert page.state == "open"
+        seen.append(page.id)
+        provider.payments.expire_checkout(page.id)
+    assert len(set(seen)) == 3
+
+
+def test_an_attempt_again_is_no_customer_that_was_deleted(provider: Provider) -> None:
+    facts: dict[str, Any] = {"user_id": uuid.uuid4(), "email": "a@b.example", "attempt": uuid.uuid4().hex}
+    first = provider.payments.create_customer(**facts)
+    provider.payments.delete_customer(first)
+    second = provider.payments.create_customer(**facts)
+    assert not provider.payments.customer(second).deleted
+    assert provider.payments.create_customer(**facts) == second
+
+
+def test_a_page_tells_what_it_sells(provider: Provider) -> None:
+    plan = Plan("own", "Own", 1, f"own_{uuid.uuid4().hex}", 0, 1, 500, "usd", "month")
+    provider.reprice(plan)
+    page = open_page(provider, customer(provider), plan)
+    assert page.offer == provider.payments.offer(plan)
+    provider.reprice(plan)
+    assert provider.payments.checkout(page.id).offer == page.offer != provider.payments.offer(plan)
+
+
+@pytest.mark.parametrize(
+    "change", [{"amount": 499}, {"rental_hours": 24}, {"rental_hours": None}], ids=["price", "hours", "sale"]
+)
+def test_a_page_tells_which_offer_of_a_film_it_sells(provider: Provider, change: dict[str, Any]) -> None:
+    wanted = film()
+    page = film_page(provider, customer(provider), wanted)
+    told = provider.payments.checkout(page.id).offer
+    assert page.offer == told == provider.payments.offer(wanted)
+    assert told != provider.payments.offer(film(id=wanted.id, **change))
+
+
 def test_a_promotion_code(provider: Provider) -> None:
     assert open_page(provider, customer(provider), promotion_code="WELCOME10").state == "open"
 
@@ -671,6 +729,7 @@ CALLS: dict[str, Callable[[Payments], object]] = {
     "open_film_checkout": lambda p: p.open_film_checkout(
         customer_id="cus_1", user_id=uuid.uuid4(), film=film(), promotion_code=None, attempt="1"
     ),
+    "offer": lambda p: p.offer(BASIC),
     "end_subscription": lambda p: p.end_subscription("sub_1", "duplicate", refund_from=now()),
     "checkout": lambda p: p.checkout("cs_1"),
     "expire_checkout": lambda p: p.expire_checkout("cs_1"),

@@ -42,11 +42,16 @@ class FakePayments:
         """Subscription that was ended from here -> from when on its money was given back."""
         self._subscriptions: dict[str, list[PaidSubscription]] = {}
         self._payers: dict[str, str] = {}
+        self.prices: dict[str, str] = {}
+        """Lookup key -> the price that has it, where it is not the first."""
         self._films: dict[str, list[FilmPurchase]] = {}
 
     def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
         self._call("create_customer")
-        made = self.customers.setdefault(attempt, f"cus_{uuid.uuid4().hex}")
+        key = attempt
+        while self.customers.get(key) in self._deleted:
+            key = f"{attempt}-{self.customers[key]}"
+        made = self.customers.setdefault(key, f"cus_{uuid.uuid4().hex}")
         self.owners[user_id] = made
         return made
 
@@ -69,12 +74,19 @@ class FakePayments:
         self._refuse_gone(customer_id)
         if promotion_code is not None and promotion_code not in self.promotion_codes:
             raise InvalidPromotionCodeError
+        first = attempt
+        while attempt in self._attempts and self._sessions[self._attempts[attempt]].state != "open":
+            attempt = f"{first}-{self._attempts[attempt]}"
         if attempt not in self._attempts:
             session_id = f"cs_{next(self._ids)}_{uuid.uuid4().hex}"
             self._attempts[attempt] = session_id
             self._sold[session_id] = (customer_id, sold)
             self._sessions[session_id] = CheckoutSession(
-                session_id, "open", f"https://pay.invalid/{session_id}", _now() + timedelta(hours=24)
+                session_id,
+                "open",
+                f"https://pay.invalid/{session_id}",
+                _now() + timedelta(hours=24),
+                self._offer(sold if isinstance(sold, Film) else sold[0]),
             )
         return self._sessions[self._attempts[attempt]]
 
@@ -89,6 +101,15 @@ class FakePayments:
     ) -> CheckoutSession:
         self._call("open_film_checkout")
         return self._open(customer_id, film, promotion_code, attempt)
+
+    def offer(self, wanted: Plan | Film) -> str:
+        self._call("offer")
+        return self._offer(wanted)
+
+    def _offer(self, wanted: Plan | Film) -> str:
+        if isinstance(wanted, Film):
+            return f"{wanted.amount} {wanted.currency} {wanted.rental_hours}"
+        return self.prices.get(wanted.lookup_key, f"price_{wanted.code}")
 
     def end_subscription(self, subscription_id: str, why: str, *, refund_from: datetime | None) -> int:
         self._call("end_subscription")
@@ -217,7 +238,7 @@ class FakePayments:
         subscription = PaidSubscription(
             id=f"sub_{number}_{uuid.uuid4().hex}",
             status="active",
-            price_id=f"price_{plan.code}",
+            price_id=self._offer(plan),
             lookup_key=plan.lookup_key,
             current_period_end=_now() + timedelta(days=30),
             cancel_at_period_end=False,

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Row, select
+from sqlalchemy import Row, delete, select
 
 from lib.billing.ports import CheckoutSession
 from lib.billing.service import Checkouts
@@ -231,6 +231,32 @@ def test_an_expired_page_is_replaced(database_apart: Database) -> None:
     assert new
     assert second.id != first.id
     assert [row.state for row in rows(database_apart, user_id)] == ["expired", "open"]
+
+
+def test_a_page_with_a_former_price_is_replaced(database_apart: Database) -> None:
+    payments = FakePayments()
+    billing = Billing(database_apart, payments)
+    user_id = billing.user()
+    first, _ = open_page(billing, user_id)
+    assert open_page(billing, user_id) == (first, False)
+    payments.prices[BASIC.lookup_key] = "price_dearer"
+    second, new = open_page(billing, user_id)
+    assert (new, second.offer) == (True, "price_dearer")
+    assert payments.checkout(first.id).state == "expired"
+    assert payments.pay(second.id).price_id == "price_dearer"
+
+
+def test_after_a_restore_no_page_comes_back_that_has_ended(make: Factory) -> None:
+    """The counter of attempts is wound back, and Stripe answers a key for a day."""
+    person = make.person()
+    first = person.api.post("create-checkout", {"plan": "basic"}).json()
+    person.api.post("create-checkout", {"plan": "premium"})
+    with make.database.transaction() as tx:
+        tx.execute(delete(checkouts).where(checkouts.c.user_id == person.id))
+    again = person.api.post("create-checkout", {"plan": "basic"})
+    assert again.status_code == 201
+    assert again.json()["session_id"] != first["session_id"]
+    assert httpx.get(again.json()["checkout_url"]).status_code == 200
 
 
 class LostAnswer(FakePayments):

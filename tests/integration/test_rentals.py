@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import Row, select, update
 
-from lib.database.schema import audit_log, billing_accounts, checkouts, grants
+from lib.database.schema import audit_log, billing_accounts, checkouts, grants, videos
 from tests.api import refused
 from tests.factories import Factory, Person, wait_for
 
@@ -46,6 +46,18 @@ def rented(make: Factory, **film: Any) -> tuple[Person, uuid.UUID, str]:
     confirmed = person.api.post("confirm-checkout", {"session_id": session_id})
     assert confirmed.status_code == 200, confirmed.text
     return person, video, session_id
+
+
+def test_a_page_with_a_former_price_of_the_film_is_replaced(make: Factory) -> None:
+    person, video = make.person(), make.video(level=2, **RENTAL)
+    first = page(person, video)
+    assert page(person, video).json()["session_id"] == first.json()["session_id"]
+    with make.database.transaction() as tx:
+        tx.execute(update(videos).where(videos.c.id == video).values(price_amount=499))
+    second = page(person, video)
+    assert second.status_code == 201
+    assert "$4.99" in httpx.get(second.json()["checkout_url"]).text
+    assert httpx.get(first.json()["checkout_url"]).status_code == 410
 
 
 def test_a_rental_opens_this_film_alone(make: Factory) -> None:
