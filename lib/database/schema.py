@@ -527,6 +527,11 @@ videos = Table(
         postgresql_where=text("status IN ('waiting', 'processing') AND deleted_at IS NULL"),
     ),
     Index(
+        "ix_videos_ready",
+        text("checked_at NULLS FIRST"),
+        postgresql_where=text("status = 'ready' AND deleted_at IS NULL"),
+    ),
+    Index(
         "ix_videos_purge_at",
         "purge_at",
         postgresql_where=text("deleted_at IS NOT NULL AND purged_at IS NULL"),

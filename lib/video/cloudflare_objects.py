@@ -9,11 +9,13 @@ from lib.video.ports import Progress
 _WORKING = ("downloading", "queued", "inprogress")
 
 
-def of_video(video: Mapping[str, Any], captions: Iterable[object] = ()) -> Progress:
+def of_video(
+    video: Mapping[str, Any], captions: Iterable[object] = (), audio_languages: Iterable[object] = ()
+) -> Progress:
     """A video; its uid stands for upload, asset and playback alike.
 
     Args:
-        captions: language tags, which only Cloudflare's own list of them tells.
+        captions, audio_languages: which only Cloudflare's own lists of them tell.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: it lacks what would make it playable, or is none.
@@ -34,4 +36,11 @@ def of_video(video: Mapping[str, Any], captions: Iterable[object] = ()) -> Progr
         raise ValueError("not a state of an upload")
     if video["requireSignedURLs"] is not True:
         return Progress("errored", uid, error="The video can be watched without a token")
-    return Progress("ready", uid, uid, duration(video["duration"]), captions=languages(captions))
+    return Progress(
+        "ready",
+        uid,
+        uid,
+        duration(video["duration"]),
+        captions=languages(captions),
+        audio_languages=languages(audio_languages),
+    )

@@ -1,4 +1,5 @@
-"""What is done for videos without a client: asking about those nothing was heard of, removing deleted ones.
+"""What is done for videos without a client: asking about those nothing was heard of, looking over those that are ready,
+removing deleted ones.
 
 reconcile finds them and makes tasks; process-task, which holds the providers' keys, does the work. Every step bears
 repeating, and none is taken by what a task says: only by what the row says when it runs.
@@ -9,6 +10,8 @@ import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+
+from sqlalchemy import Row
 
 from lib.database.engine import Database
 from lib.errors import UnavailableError
@@ -26,7 +29,11 @@ LATE_AFTER = timedelta(minutes=10)
 # A task that was not done in this time is taken to be lost.
 LEFT_AFTER = timedelta(minutes=5)
 AT_ONCE = 20
-# A task asks its provider twice at most, and Mux answers five times a second.
+# Of those that are ready so many with each reconcile, each again after an hour at the soonest: 7,200 films a day.
+LOOKED_OVER = 5
+LOOK_AGAIN_AFTER = timedelta(hours=1)
+# A task asks Mux twice at most, which answers five times a second; Cloudflare, which answers four times, it asks
+# up to four times, but only of a film that is ready.
 SECONDS_BETWEEN = 0.5
 # An upload's place lives for six hours; a provider that has no file by then will get none.
 UPLOAD_PATIENCE = timedelta(hours=7)
@@ -41,22 +48,46 @@ class VideoTasks:
         self._clock = clock
 
     def check(self, body: Mapping[str, Any]) -> None:
-        """Ask the provider how far a video has come, where its webhook has not told.
+        """Ask the provider how far a video has come, or whether a ready one is as it was; its webhook may not have told.
 
         Raises:
-            UnavailableError: it is out of reach.
+            UnavailableError: it is out of reach, or seems to be somebody else's.
         """
         video_id = as_uuid(body.get("video_id", ""))
         with self._database.transaction() as tx:
-            video = store.unfinished(tx, video_id)
+            video = store.to_check(tx, video_id)
         if video is None or video_id is None:
+            return
+        if video.status == "ready" and video.provider not in self._providers:
+            # Nothing waits for it.
             return
         provider = self._provider(video.provider)
         progress = provider.progress(upload_id=video.upload_id, asset_id=video.asset_id)
+        if progress.status == "removed":
+            self._confirm(provider, video)
         if progress.status == "waiting" and self._clock.now() - video.created_at > UPLOAD_PATIENCE:
             progress = Progress("errored", error=NOT_UPLOADED)
         with self._database.transaction() as tx:
-            store.advance(tx, video_id, provider=video.provider, progress=progress)
+            if video.status != "ready" or progress.status == "removed":
+                moved = store.advance(tx, video_id, provider=video.provider, progress=progress)
+                if moved and video.status == "ready":
+                    log.line("WARNING", "video gone at its provider", {"video_id": str(video_id)})
+            elif progress.status == "ready":
+                store.take_languages(tx, video_id, progress)
+
+    def _confirm(self, provider: Videos, gone: Row[Any]) -> None:
+        """A provider that has no such film should have another one that is ready. With another account's key it has none,
+        and would have us believe so of each.
+
+        Raises:
+            UnavailableError: it has not.
+        """
+        with self._database.transaction() as tx:
+            other = store.another_ready(tx, gone)
+        if other is None:
+            return
+        if provider.progress(upload_id=other.upload_id, asset_id=other.asset_id).status == "removed":
+            raise UnavailableError(f"{gone.provider} knows none of our films")
 
     def purge(self, body: Mapping[str, Any]) -> None:
         """Remove a deleted video from its provider.
@@ -99,7 +130,9 @@ class LeftVideos:
             # Half of them at most: those that cannot be done come again and again.
             purges = store.take_due_purges(tx, older=LEFT_AFTER, limit=AT_ONCE // 2)
             late = store.take_late(tx, older=LATE_AFTER, limit=AT_ONCE - len(purges))
-        found = [(PURGE_VIDEO, each) for each in purges] + [(CHECK_VIDEO, each) for each in late]
+            room = min(LOOKED_OVER, AT_ONCE - len(purges) - len(late))
+            ready = store.take_ready(tx, older=LOOK_AGAIN_AFTER, limit=room)
+        found = [(PURGE_VIDEO, each) for each in purges] + [(CHECK_VIDEO, each) for each in late + ready]
         taken = 0
         for kind, video_id in found:
             if taken:
@@ -108,7 +141,12 @@ class LeftVideos:
                 # The queue is out of reach: the others would only wait for it in turn.
                 break
             taken += 1
-        return {"videos_late": len(late), "purges_due": len(purges), "tasks_enqueued": taken}
+        return {
+            "videos_late": len(late),
+            "purges_due": len(purges),
+            "videos_looked_over": len(ready),
+            "tasks_enqueued": taken,
+        }
 
 
 def enqueue(tasks: Tasks, kind: str, video_id: uuid.UUID) -> bool:

@@ -31,6 +31,10 @@ MUX_WEBHOOK = Operation(
 )
 
 
+# Of an asset's captions and sound. Each tells of one of them and may be late or lost: reconcile asks for all.
+_TRACKS = ("video.asset.track.ready", "video.asset.track.deleted")
+
+
 class MuxEvents:
     """Receives events.
 
@@ -56,9 +60,13 @@ class MuxEvents:
         try:
             event = json.loads(payload)
             type_, data = str(event["type"]), event["data"]
+            changed = identifier(data["asset_id"]) if type_ in _TRACKS else None
             step = _step(type_, data)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise MalformedRequestError("The body is not an event") from None
+        if changed is not None:
+            with self._database.transaction() as tx:
+                return type_, store.look_again(tx, provider="mux", asset_id=changed)
         if step is None:
             return type_, False
         video_id, upload_id, progress = step

@@ -30,17 +30,21 @@ def of_asset(asset: Mapping[str, Any]) -> Progress:
     ]
     if not signed:
         return Progress("errored", asset_id, error="The asset has no signed playback id")
-    tracks = asset.get("tracks") or []
     return Progress(
         "ready",
         asset_id,
         signed[0],
         duration(asset["duration"]),
-        captions=languages(track.get("language_code") for track in tracks if track.get("type") == "text"),
-        audio_languages=languages(
-            track.get("language_code") for track in tracks if track.get("type") == "audio"
-        ),
+        captions=_languages(asset, "text"),
+        audio_languages=_languages(asset, "audio"),
     )
+
+
+def _languages(asset: Mapping[str, Any], type_: str) -> tuple[str, ...]:
+    """Of the tracks of a type that can be played by now. The sound of the file itself is in one undetermined, mostly."""
+    tracks = [track for track in asset.get("tracks") or [] if track.get("type") == type_]
+    told = [track.get("language_code") for track in tracks if track.get("status") in (None, "ready")]
+    return languages(tag for tag in told if tag != "und")
 
 
 def of_upload(upload: Mapping[str, Any]) -> Progress:

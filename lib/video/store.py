@@ -94,6 +94,8 @@ def advance(
             "duration": progress.duration,
             "captions": list(progress.captions),
             "audio_languages": list(progress.audio_languages),
+            # What a webhook could not tell is asked with the next look over the films that are ready.
+            "checked_at": None,
         }
     moved = tx.execute(
         update(videos)
@@ -162,15 +164,44 @@ def purged(tx: Connection, video_id: uuid.UUID) -> None:
     )
 
 
-def unfinished(tx: Connection, video_id: uuid.UUID | None) -> Row[Any] | None:
-    """A video that waits for its provider."""
+def to_check(tx: Connection, video_id: uuid.UUID | None) -> Row[Any] | None:
+    """A video of which its provider may have something to tell."""
     return tx.execute(
         select(*COLUMNS).where(
             videos.c.id == video_id,
-            videos.c.status.in_(("waiting", "processing")),
+            videos.c.status.in_(("waiting", "processing", "ready")),
             videos.c.deleted_at.is_(None),
         )
     ).first()
+
+
+def another_ready(tx: Connection, video: Row[Any]) -> Row[Any] | None:
+    """Any other film of the same provider that should be there."""
+    ready = (videos.c.provider == video.provider, videos.c.status == "ready", videos.c.deleted_at.is_(None))
+    others = select(*COLUMNS).where(*ready, videos.c.id != video.id)
+    return tx.execute(others.order_by(func.random()).limit(1)).first()
+
+
+def take_languages(tx: Connection, video_id: uuid.UUID, progress: Progress) -> None:
+    """Captions and sound of a ready film, as they are by now."""
+    told = {"captions": list(progress.captions), "audio_languages": list(progress.audio_languages)}
+    tx.execute(
+        update(videos)
+        .where(
+            videos.c.id == video_id,
+            videos.c.status == "ready",
+            videos.c.asset_id == progress.asset_id,
+            or_(*(videos.c[name].is_distinct_from(tags) for name, tags in told.items())),
+        )
+        .values(updated_at=func.now(), **told)
+    )
+
+
+def look_again(tx: Connection, *, provider: str, asset_id: str) -> bool:
+    """A ready film is asked about with the next look over them; False where there is none of this asset."""
+    film = (videos.c.provider == provider, videos.c.asset_id == asset_id, videos.c.status == "ready")
+    marked = update(videos).where(*film).values(checked_at=None).returning(videos.c.id)
+    return tx.execute(marked).first() is not None
 
 
 def take_late(tx: Connection, *, older: timedelta, limit: int) -> list[uuid.UUID]:
@@ -182,6 +213,16 @@ def take_late(tx: Connection, *, older: timedelta, limit: int) -> list[uuid.UUID
         asked < func.now() - older,
     )
     return _take(tx, late, asked, limit)
+
+
+def take_ready(tx: Connection, *, older: timedelta, limit: int) -> list[uuid.UUID]:
+    """Ready films that were not looked at for so long, the longest not looked at first."""
+    due = (
+        videos.c.status == "ready",
+        videos.c.deleted_at.is_(None),
+        or_(videos.c.checked_at.is_(None), videos.c.checked_at < func.now() - older),
+    )
+    return _take(tx, due, videos.c.checked_at.nulls_first(), limit)
 
 
 def take_due_purges(tx: Connection, *, older: timedelta, limit: int) -> list[uuid.UUID]:

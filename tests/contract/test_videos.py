@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,6 +44,14 @@ class Provider(Protocol):
 
     def send(self, upload: Upload, file: bytes) -> int: ...
 
+    def add_captions(self, film: Progress, language: str) -> object:
+        """What `remove_captions` knows them by."""
+        ...
+
+    def remove_captions(self, film: Progress, captions: object) -> None: ...
+
+    def add_audio(self, film: Progress, language: str) -> None: ...
+
     def take_down(self) -> None: ...
 
 
@@ -72,6 +81,30 @@ class Mux:
     def send(self, upload: Upload, file: bytes) -> int:
         return httpx.put(upload.url, content=file, timeout=30).status_code
 
+    def add_captions(self, film: Progress, language: str) -> object:
+        return self._add_track(film, language, type="text", text_type="subtitles", closed_captions=True)
+
+    def remove_captions(self, film: Progress, captions: object) -> None:
+        self._ask("DELETE", f"/{film.asset_id}/tracks/{captions}", 204)
+
+    def add_audio(self, film: Progress, language: str) -> None:
+        self._add_track(film, language, type="audio")
+
+    def _add_track(self, film: Progress, language: str, **facts: Any) -> object:
+        # Past the SDK, which knows no tracks of sound.
+        track = {"url": "https://files.example.com/track", "name": language, "language_code": language}
+        return self._ask("POST", f"/{film.asset_id}/tracks", 201, json=track | facts).json()["data"]["id"]
+
+    def _ask(self, method: str, path: str, status: int, **options: Any) -> httpx.Response:
+        response = httpx.request(
+            method,
+            f"{self._settings.api_base}/video/v1/assets{path}",
+            auth=(self._settings.token_id, self._settings.token_secret),
+            **options,
+        )
+        assert response.status_code == status, response.text
+        return response
+
     def take_down(self) -> None:
         self.videos = mux_at(free_port())
 
@@ -100,6 +133,24 @@ class Cloudflare:
     def send(self, upload: Upload, file: bytes) -> int:
         return httpx.post(upload.url, files={"file": ("film.mp4", file)}, timeout=30).status_code
 
+    def add_captions(self, film: Progress, language: str) -> object:
+        captions = {"file": ("captions.vtt", b"WEBVTT\n\n00:00.000 --> 00:01.000\nA word\n", "text/vtt")}
+        self._ask("PUT", f"/{film.asset_id}/captions/{language}", files=captions)
+        return language
+
+    def remove_captions(self, film: Progress, captions: object) -> None:
+        self._ask("DELETE", f"/{film.asset_id}/captions/{captions}")
+
+    def add_audio(self, film: Progress, language: str) -> None:
+        track = {"url": "https://files.example.com/track", "label": language}
+        self._ask("POST", f"/{film.asset_id}/audio/copy", json=track)
+
+    def _ask(self, method: str, path: str, **options: Any) -> None:
+        stream = f"{self._settings.api_base}/accounts/{self._settings.account_id}/stream"
+        headers = {"Authorization": f"Bearer {self._settings.api_token}"}
+        response = httpx.request(method, stream + path, headers=headers, **options)
+        assert response.status_code == 200, response.text
+
     def take_down(self) -> None:
         self.videos = cloudflare_at(free_port())
 
@@ -116,6 +167,16 @@ class Fake:
 
     def send(self, upload: Upload, file: bytes) -> int:
         return self._fake.send(upload.id, film=len(file) > 100)
+
+    def add_captions(self, film: Progress, language: str) -> object:
+        self._fake.tracks(film, captions=(*self._fake.film(film).captions, language))
+        return language
+
+    def remove_captions(self, film: Progress, captions: object) -> None:
+        self._fake.tracks(film, captions=tuple(each for each in film.captions if each != captions))
+
+    def add_audio(self, film: Progress, language: str) -> None:
+        self._fake.tracks(film, audio_languages=(*self._fake.film(film).audio_languages, language))
 
     def take_down(self) -> None:
         self._fake.down = True
@@ -220,6 +281,25 @@ def test_a_film_becomes_ready(provider: Provider, film: bytes) -> None:
     assert found.playback_id
     assert found.duration == pytest.approx(2, abs=0.3)
     assert provider.videos.progress(upload_id=upload.id, asset_id=found.asset_id) == found
+
+
+def test_languages_are_told_whenever_they_come_and_go(provider: Provider, film: bytes) -> None:
+    upload = announce(provider.videos)
+    provider.send(upload, film)
+    found = settled(provider, upload)
+    assert (found.captions, found.audio_languages) == ((), ())
+
+    def languages() -> tuple[tuple[str, ...], tuple[str, ...]]:
+        told = provider.videos.progress(upload_id=upload.id, asset_id=found.asset_id)
+        assert replace(told, captions=(), audio_languages=()) == found
+        return told.captions, told.audio_languages
+
+    english = provider.add_captions(found, "en")
+    provider.add_captions(found, "pt-BR")
+    provider.add_audio(found, "de")
+    wait_for(lambda: languages() == (("en", "pt-BR"), ("de",)))
+    provider.remove_captions(provider.videos.progress(upload_id=upload.id, asset_id=found.asset_id), english)
+    assert languages() == (("pt-BR",), ("de",))
 
 
 def test_what_is_no_film_fails_with_a_reason(provider: Provider) -> None:

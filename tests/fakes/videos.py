@@ -1,7 +1,7 @@
 """A video provider in memory, as `Videos`."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from lib.errors import UnavailableError
@@ -56,6 +56,17 @@ class FakeVideos:
             else Progress("errored", asset_id, error="Not a film")
         )
         return 200
+
+    def film(self, film: Progress) -> Progress:
+        """What a film is like by now, of which this was told once."""
+        return self.uploads[self._upload_of(film)]
+
+    def tracks(self, film: Progress, **languages: tuple[str, ...]) -> None:
+        """A film's captions or sound are these from now on."""
+        self.uploads[self._upload_of(film)] = replace(self.film(film), **languages)  # type: ignore[arg-type]
+
+    def _upload_of(self, film: Progress) -> str:
+        return next(name for name, told in self.uploads.items() if told.asset_id == film.asset_id)
 
     def _asked(self, call: str, upload_id: str) -> None:
         self.calls.append((call, upload_id))

@@ -11,7 +11,7 @@ from lib.database.engine import Database
 from lib.database.schema import videos
 from lib.errors import UnavailableError
 from lib.video import store
-from lib.video.mending import AT_ONCE, CHECK_VIDEO, PURGE_VIDEO, LeftVideos, VideoTasks
+from lib.video.mending import AT_ONCE, CHECK_VIDEO, LOOKED_OVER, PURGE_VIDEO, LeftVideos, VideoTasks
 from lib.video.ports import Progress
 from lib.web.ports import SystemClock
 from tests.fakes.tasks import FakeTasks
@@ -53,6 +53,16 @@ class House:
         with self.database.transaction() as tx:
             tx.execute(update(videos).where(videos.c.id == video_id).values(**values))
 
+    def ready(self, *, looked_at: datetime | None = None, **values: Any) -> uuid.UUID:
+        """A film that has been ready for a while, and is there at its provider."""
+        video_id = self.film(**values)
+        upload_id = self.upload_of(video_id)
+        self.provider.send(upload_id)
+        made = self.provider.uploads[upload_id]
+        facts = {"asset_id": made.asset_id, "playback_id": made.playback_id, "duration": made.duration}
+        self.change(video_id, status="ready", checked_at=looked_at, **facts)
+        return video_id
+
     def upload_of(self, video_id: uuid.UUID) -> str:
         return str(self.row(video_id).upload_id)
 
@@ -84,32 +94,33 @@ def house(database_apart: Database) -> House:
 def test_a_lost_webhook_is_mended(house: House, film: bool, status: str) -> None:
     video_id = house.film()
     house.provider.send(house.upload_of(video_id), film=film)
-    assert house.left.reconcile() == {"videos_late": 1, "purges_due": 0, "tasks_enqueued": 1}
+    found = {"videos_late": 1, "purges_due": 0, "videos_looked_over": 0, "tasks_enqueued": 1}
+    assert house.left.reconcile() == found
     (task,) = house.tasks.queued
     assert (task.kind, task.body) == (CHECK_VIDEO, {"video_id": str(video_id)})
     for _ in range(2):
         house.work.check(dict(task.body))
-    found = house.row(video_id)
-    assert found.status == status
+    row = house.row(video_id)
+    assert row.status == status
     if film:
-        assert (found.asset_id, found.playback_id, found.duration) == (
-            f"asset-of-{found.upload_id}",
-            f"playback-of-{found.upload_id}",
+        assert (row.asset_id, row.playback_id, row.duration) == (
+            f"asset-of-{row.upload_id}",
+            f"playback-of-{row.upload_id}",
             2.0,
         )
     else:
-        assert found.error == "Not a film"
+        assert row.error == "Not a film"
     assert house.left.reconcile()["videos_late"] == 0
 
 
 def test_what_is_on_its_way_is_left_alone(house: House) -> None:
     house.film(minutes=9)
     now = datetime.now(UTC)
-    ready = {"status": "ready", "asset_id": "a", "playback_id": "p", "duration": 1.0}
-    house.change(house.film(), **ready)
+    house.ready(looked_at=now - timedelta(minutes=59))
+    house.ready(deleted_at=now, purge_at=now + timedelta(days=7))
     house.film(status="errored")
     house.film(status="removed", deleted_at=now, purge_at=now, purged_at=now)
-    assert house.left.reconcile() == {"videos_late": 0, "purges_due": 0, "tasks_enqueued": 0}
+    assert set(house.left.reconcile().values()) == {0}
 
 
 def test_what_was_asked_about_is_not_asked_about_at_once_again(house: House) -> None:
@@ -182,7 +193,6 @@ def test_an_answer_that_is_older_than_the_row_takes_nothing_back(house: House) -
     house.provider.uploads[upload_id] = Progress("processing", "a")
     house.check(video_id)
     assert house.row(video_id).status == "ready"
-    assert ("progress", upload_id) not in house.provider.calls, "nobody needs to be asked"
 
 
 @pytest.mark.parametrize("body", [{}, {"video_id": "x"}, {"video_id": str(uuid.uuid4())}])
@@ -190,6 +200,113 @@ def test_tasks_about_nothing(house: House, body: dict[str, str]) -> None:
     house.work.check(body)
     house.work.purge(body)
     assert house.provider.calls == []
+
+
+# -- films that are ready ---------------------------------------------------------------------------------
+
+
+def looked_over(house: House) -> list[uuid.UUID]:
+    """The films that reconcile has asked about, once their tasks are done."""
+    house.left.reconcile()
+    asked = [uuid.UUID(task.body["video_id"]) for task in house.tasks.queued]
+    house.tasks.queued.clear()
+    for video_id in asked:
+        house.check(video_id)
+    return asked
+
+
+def test_ready_films_are_looked_over_in_turn_a_few_at_a_time(house: House) -> None:
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    long_ago = [house.ready(looked_at=now - (20 - number) * hour) for number in range(7)]
+    never = house.ready()
+    first, second = looked_over(house), looked_over(house)
+    assert set(first) == {never, *long_ago[: LOOKED_OVER - 1]}
+    assert set(second) == set(long_ago[LOOKED_OVER - 1 :])
+    assert looked_over(house) == []
+
+
+def test_what_waits_goes_before_what_is_ready(house: House) -> None:
+    ready = house.ready()
+    for _ in range(AT_ONCE):
+        house.film()
+    assert ready not in looked_over(house)
+    assert ready in looked_over(house)
+
+
+def test_a_film_that_is_gone_at_its_provider_is_removed_and_no_other(house: House) -> None:
+    gone, there = house.ready(), house.ready()
+    before = house.row(there)
+    del house.provider.uploads[house.upload_of(gone)]
+    looked_over(house)
+    assert house.row(gone).status == "removed"
+    after = house.row(there)
+    assert (after.status, after.updated_at, after.deleted_at) == ("ready", before.updated_at, None)
+
+
+def test_what_a_provider_says_of_a_ready_film_takes_nothing_back(house: House) -> None:
+    film = house.ready()
+    asset_id = house.row(film).asset_id
+    before = house.row(film)
+    for told in (
+        Progress("waiting"),
+        Progress("processing", asset_id),
+        Progress("errored", asset_id, error="Gone bad"),
+        Progress("ready", "another", "p", 9.0, captions=("en",)),
+    ):
+        house.provider.uploads[before.upload_id] = told
+        house.check(film)
+        assert house.row(film) == before
+
+
+def test_an_outage_removes_nothing(house: House) -> None:
+    film = house.ready()
+    house.provider.down = True
+    with pytest.raises(UnavailableError):
+        house.check(film)
+    assert house.row(film).status == "ready"
+
+
+def test_a_provider_that_knows_none_of_our_films_is_not_believed(house: House) -> None:
+    """The key of another account: it says of each that there is none."""
+    films = [house.ready(), house.ready(), house.film()]
+    house.provider.uploads.clear()
+    for film in films:
+        with pytest.raises(UnavailableError):
+            house.check(film)
+    assert [house.row(film).status for film in films] == ["ready", "ready", "waiting"]
+
+
+def test_ready_films_of_a_provider_that_is_not_set_up_any_more_are_left_alone(house: House) -> None:
+    film = house.ready()
+    VideoTasks(house.database, {}, SystemClock()).check({"video_id": str(film)})
+    assert house.row(film).status == "ready"
+
+
+def test_languages_that_come_and_go_later_are_taken(house: House) -> None:
+    film = house.ready()
+    made = house.provider.uploads[house.upload_of(film)]
+    before = house.row(film).updated_at
+    for captions, audio in ((("en", "fr"), ("de",)), (("fr",), ())):
+        house.provider.tracks(made, captions=captions, audio_languages=audio)
+        house.change(film, checked_at=None)
+        assert looked_over(house) == [film]
+        found = house.row(film)
+        assert (found.captions, found.audio_languages) == (list(captions), list(audio))
+        assert found.updated_at > before
+        before = found.updated_at
+    house.check(film)
+    assert house.row(film).updated_at == before, "nothing new"
+
+
+def test_what_a_webhook_could_not_tell_of_a_film_is_asked_right_after(house: House) -> None:
+    """Cloudflare's tells no languages."""
+    film = house.film(checked_at=datetime.now(UTC))
+    house.provider.send(house.upload_of(film))
+    made = house.provider.uploads[house.upload_of(film)]
+    house.provider.tracks(made, captions=("en",))
+    assert house.told(film, made)
+    assert looked_over(house) == [film]
+    assert house.row(film).captions == ["en"]
 
 
 # -- deleted ----------------------------------------------------------------------------------------------

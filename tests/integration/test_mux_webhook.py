@@ -13,7 +13,7 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, func, insert, select, update
 
 from lib.database.engine import Database
 from lib.database.schema import videos
@@ -295,6 +295,28 @@ def test_another_asset_changes_nothing(database: Database, events: MuxEvents, ty
     assert not tell(events, film.asset(type_, **facts))
     found = film.row
     assert (found.status, found.asset_id, found.playback_id) == ("ready", film.asset_id, film.playback_id)
+
+
+@pytest.mark.parametrize("type_", ["created", "ready", "errored", "deleted"])
+def test_of_a_track_that_came_or_went_mux_is_asked(database: Database, events: MuxEvents, type_: str) -> None:
+    """What it tells of one track is no list of them, and may come in any order."""
+    film, other = Film(database), Film(database)
+    for each in (film, other):
+        tell(events, each.ready())
+        with database.transaction() as tx:
+            tx.execute(update(videos).where(videos.c.id == each.id).values(checked_at=func.now()))
+    track = {"id": "t", "type": "text", "text_type": "subtitles", "language_code": "en", "status": type_}
+    heard = type_ in ("ready", "deleted")
+    assert tell(events, body_of(f"video.asset.track.{type_}", track | {"asset_id": film.asset_id})) == heard
+    assert (film.row.checked_at is None) == heard
+    assert other.row.checked_at is not None
+    assert not tell(events, body_of(f"video.asset.track.{type_}", track | {"asset_id": "theirs"}))
+
+
+def test_a_track_of_nothing(events: MuxEvents) -> None:
+    for asset_id in (None, 7, "", "nul\x00"):
+        with pytest.raises(MalformedRequestError):
+            tell(events, body_of("video.asset.track.ready", {"id": "t", "asset_id": asset_id}))
 
 
 def test_the_playback_id_is_chosen_by_its_policy(database: Database, events: MuxEvents) -> None:

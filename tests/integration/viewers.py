@@ -127,6 +127,8 @@ def add_film(database: Database, **values: Any) -> uuid.UUID:
         "asset_id": f"asset-{video_id}",
         "playback_id": f"playback-{video_id}",
         "duration": 60.0,
+        # Its provider knows nothing of it: no reconcile should come to ask.
+        "checked_at": datetime.now(UTC) + timedelta(days=1),
     } | values
     with database.transaction() as tx:
         tx.execute(insert(videos).values(id=video_id, **row))

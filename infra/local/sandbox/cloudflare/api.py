@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import json
 import logging
 import signal
 import time
@@ -16,8 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from infra.local.sandbox.cloudflare import parameters
+from infra.local.sandbox.cloudflare.bodies import json_of, result
 from infra.local.sandbox.cloudflare.refusals import CloudflareError, bad_request, not_found
 from infra.local.sandbox.cloudflare.stream import Stream, Tokens
+from infra.local.sandbox.cloudflare.tracks import Tracks
 from infra.local.sandbox.cloudflare.uploads import TUS, Uploads, cross_origin
 from infra.local.sandbox.cloudflare.videos import CHANNEL, Videos, shown
 from infra.local.sandbox.deliveries import Channel, Deliveries
@@ -28,7 +29,6 @@ from infra.local.settings import LocalSettings
 log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-_MOST_BODY_BYTES = 64 * 1024
 _MOST_FILE_BYTES = 30 * 1024**3
 
 
@@ -120,7 +120,7 @@ class _Api:
 
     def routes(self) -> list[Route]:
         """All of them."""
-        prefix = "/client/v4/accounts/{account}/stream"
+        prefix, tracks = "/client/v4/accounts/{account}/stream", Tracks(self._videos)
         return [
             Route(prefix + path, self._authorized(endpoint), methods=[method])
             for method, path, endpoint in (
@@ -129,7 +129,12 @@ class _Api:
                 ("GET", "", self.list_videos),
                 ("GET", "/{uid}", self.get_video),
                 ("DELETE", "/{uid}", self.delete_video),
-                ("GET", "/{uid}/captions", self.list_captions),
+                ("GET", "/{uid}/captions", tracks.list_captions),
+                ("PUT", "/{uid}/captions/{language}", tracks.put_captions),
+                ("DELETE", "/{uid}/captions/{language}", tracks.delete_captions),
+                ("GET", "/{uid}/audio", tracks.list_audio),
+                ("POST", "/{uid}/audio/copy", tracks.copy_audio),
+                ("DELETE", "/{uid}/audio/{audio}", tracks.delete_audio),
             )
         ]
 
@@ -145,10 +150,10 @@ class _Api:
         return _guarded(authorized)
 
     async def direct_upload(self, request: Request) -> Response:
-        body = await _json(request)
+        body = await json_of(request)
         wanted = parameters.checked(body, self._now())
         video = self._videos.create(wanted=wanted, upload={"protocol": "form"})
-        return _result({"uid": video["uid"], "uploadURL": f"{self._base}/upload/{video['uid']}"})
+        return result({"uid": video["uid"], "uploadURL": f"{self._base}/upload/{video['uid']}"})
 
     async def tus_upload(self, request: Request) -> Response:
         headers = request.headers
@@ -174,20 +179,16 @@ class _Api:
         )
 
     async def list_videos(self, _request: Request) -> Response:
-        return _result([shown(video) for video in self._videos.all()])
+        return result([shown(video) for video in self._videos.all()])
 
     async def get_video(self, request: Request) -> Response:
-        return _result(shown(self._videos.get(request.path_params["uid"])))
+        return result(shown(self._videos.get(request.path_params["uid"])))
 
     async def delete_video(self, request: Request) -> Response:
         uid = request.path_params["uid"]
         self._videos.delete(uid)
         self._ingest.abandon(uid)
         return Response(status_code=200)
-
-    async def list_captions(self, request: Request) -> Response:
-        self._videos.get(request.path_params["uid"])
-        return _result([])
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -219,25 +220,8 @@ def _for_browsers(endpoint: Endpoint) -> Endpoint:
     return open_to_all
 
 
-async def _json(request: Request) -> object:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BODY_BYTES:
-            raise CloudflareError(413, 10005, "The body is too large")
-    try:
-        found: object = json.loads(body)
-    except ValueError as error:
-        raise bad_request("the body is not JSON") from error
-    return found
-
-
 def _never_ends(task: asyncio.Task[None]) -> None:
     """A stand-in without its loop is no use: the process ends, and whoever watches it starts another."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.critical("a background loop failed", exc_info=error)
         signal.raise_signal(signal.SIGTERM)
-
-
-def _result(result: object) -> Response:
-    return JSONResponse({"result": result, "success": True, "errors": [], "messages": []})

@@ -16,11 +16,12 @@ from infra.local.sandbox.state import Document, State
 CHANNEL = "cloudflare"
 _VIDEO = "cloudflare.video"
 # What a document knows beside what the API shows.
-_OWN = ("upload",)
+_OWN = ("upload", "tracks")
 
 
 class Videos:
-    """Videos and their files. `upload` of a document is how its file comes: protocol, expiry, length."""
+    """Videos and their files. `upload` of a document is how its file comes: protocol, expiry, length; `tracks` its
+    captions and further sound."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Videos:
             },
             "watermark": None,
             "upload": upload,
+            "tracks": {},
         }
         self._save(video)
         return video
@@ -123,6 +125,17 @@ class Videos:
         self._save(
             self.get(uid) | {"status": _state("queued"), "uploaded": now, "modified": now, "size": size}
         )
+
+    def keep_tracks(self, uid: str, kind: str, tracks: list[Document]) -> None:
+        """The video's `captions` or `audio` are these from now on. Cloudflare tells nobody of it.
+
+        Raises:
+            CloudflareError: 404; 400 when it is not ready.
+        """
+        video = self.get(uid)
+        if video["status"]["state"] != "ready":
+            raise bad_request("the video is not ready")
+        self._save(video | {"tracks": video.get("tracks", {}) | {kind: tracks}})
 
     def delete(self, uid: str) -> None:
         """Forget a video and its files. Cloudflare tells nobody of it.

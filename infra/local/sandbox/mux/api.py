@@ -26,6 +26,7 @@ from infra.local.sandbox.mux.events import CHANNEL, Events
 from infra.local.sandbox.mux.refusals import MuxError, invalid_parameters, not_found
 from infra.local.sandbox.mux.stream import ChildUrls, Stream
 from infra.local.sandbox.mux.tokens import SigningKeys
+from infra.local.sandbox.mux.tracks import Tracks
 from infra.local.sandbox.mux.uploads import ContentRange, Progress, Uploads, range_header
 from infra.local.sandbox.state import Document, State
 from infra.local.settings import LocalSettings
@@ -120,6 +121,7 @@ class _Api:
     ) -> None:
         self._credentials = f"{settings.mux_token_id}:{settings.mux_token_secret}".encode()
         self._assets = assets
+        self._tracks = Tracks(assets)
         self._uploads = uploads
         self._ingest = ingest
         self._keys = keys
@@ -136,6 +138,8 @@ class _Api:
             ("GET", "/video/v1/assets/{id}", self.get_asset),
             ("PATCH", "/video/v1/assets/{id}", self.update_asset),
             ("DELETE", "/video/v1/assets/{id}", self.delete_asset),
+            ("POST", "/video/v1/assets/{id}/tracks", self.create_track),
+            ("DELETE", "/video/v1/assets/{id}/tracks/{track_id}", self.delete_track),
             ("POST", "/video/v1/assets/{id}/playback-ids", self.create_playback_id),
             ("GET", "/video/v1/assets/{id}/playback-ids/{playback_id}", self.get_playback_id),
             ("DELETE", "/video/v1/assets/{id}/playback-ids/{playback_id}", self.delete_playback_id),
@@ -214,6 +218,15 @@ class _Api:
         asset = self._assets.get(request.path_params["id"])
         self._assets.delete(asset["id"])
         self._ingest.abandon(asset["id"])
+        return Response(status_code=204)
+
+    async def create_track(self, request: Request) -> Response:
+        wanted = parameters.checked(await _json_object(request), parameters.NEW_TRACK)
+        return _data(self._tracks.add(request.path_params["id"], wanted), 201)
+
+    async def delete_track(self, request: Request) -> Response:
+        path = request.path_params
+        self._tracks.remove(path["id"], path["track_id"])
         return Response(status_code=204)
 
     async def create_playback_id(self, request: Request) -> Response:

@@ -149,6 +149,13 @@ class Assets:
         shutil.rmtree(self.folder_of(asset_id), ignore_errors=True)
         (self._sources / asset["upload_id"]).unlink(missing_ok=True)
 
+    def keep_tracks(self, asset_id: str, tracks: list[Document], *told: tuple[str, Document]) -> None:
+        """The asset's tracks are these from now on; each of `told` is a type of event and the track it is of."""
+        with self._state.transaction():
+            self._state.put(_ASSET, asset_id, self.get(asset_id) | {"tracks": tracks})
+            for event_type, track in told:
+                self._events.tell(event_type, "track", track | {"asset_id": asset_id})
+
     def add_playback_id(self, asset_id: str, policy: str) -> Document:
         """A further playback id `{id, policy}`.
 
@@ -225,6 +232,8 @@ def _described(media: Media) -> Document:
                 "type": "audio",
                 "status": "ready",
                 "primary": True,
+                "name": "Default",
+                "language_code": "und",
                 "duration": media.duration,
                 "max_channels": 2,
                 "max_channel_layout": "stereo",

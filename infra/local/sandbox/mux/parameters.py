@@ -1,7 +1,7 @@
 """What Mux accepts in a request body, parameter by parameter; everything else is refused.
 
-The accepted names are those of the SDK's `CreateUploadRequest`, `CreateAssetRequest`, `UpdateAssetRequest`
-and `CreatePlaybackIDRequest`. A null counts as absent.
+The accepted names are those of the SDK's `CreateUploadRequest`, `CreateAssetRequest`, `UpdateAssetRequest`,
+`CreateTrackRequest` and `CreatePlaybackIDRequest`. A null counts as absent.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,6 +88,15 @@ NEW_ASSET: dict[str, Check] = {
     "video_quality": _one_of("basic", "plus", "premium"),
     "static_renditions": _nothing("are not made here"),
     "copy_overlays": _boolean,
+}
+NEW_TRACK: dict[str, Check] = {
+    "url": _text(2048),
+    "type": _one_of("text", "audio"),
+    "text_type": _one_of("subtitles"),
+    "language_code": _text(35),
+    "name": _text(255),
+    "closed_captions": _boolean,
+    "passthrough": _text(255),
 }
 NEW_UPLOAD: dict[str, Check] = {
     "timeout": _integer(60, 604800),
