@@ -7,7 +7,7 @@ from lib.adapters.account_syncs import ProcessTaskSyncs
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
-from lib.database.engine import open_database
+from lib.database.pool import open_pool
 from lib.video import playback
 from lib.web.function import serve
 from lib.web.ports import SystemClock
@@ -15,7 +15,7 @@ from lib.web.ports import SystemClock
 env = Environment(os.environ)
 signers = playback_signers(env)
 sessions = playback.Playback(
-    open_database(env.database()), signers, SystemClock(), env.playback(), ProcessTaskSyncs(env.syncs())
+    open_pool(env.database()), signers, SystemClock(), env.playback(), ProcessTaskSyncs(env.syncs())
 )
 get_playback = serve(
     [(playback.GET_PLAYBACK, partial(playback.get_playback, sessions))],

@@ -6,14 +6,14 @@ from functools import partial
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
-from lib.database.engine import open_database
+from lib.database.pool import open_pool
 from lib.video import heartbeats, playback
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
 signers = playback_signers(env)
-sessions = playback.Playback(open_database(env.database()), signers, SystemClock(), env.playback())
+sessions = playback.Playback(open_pool(env.database()), signers, SystemClock(), env.playback())
 heartbeat = serve(
     [(heartbeats.HEARTBEAT, partial(heartbeats.heartbeat, sessions))],
     env.web(),

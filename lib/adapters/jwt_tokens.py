@@ -3,6 +3,7 @@
 import time
 import uuid
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -17,6 +18,8 @@ _TYPE = "at+jwt"
 # These and no others: none that brings a key or says where one is, none that must be understood (`crit`).
 _HEADERS = {"alg", "kid", "typ"}
 _LONGEST = 4096
+# Headers that were read: all tokens of one key have the same.
+_KEPT = 32
 # How far the clocks of two instances may differ: a token just issued is no token of the future.
 _LEEWAY_SECONDS = 10
 
@@ -39,6 +42,7 @@ class JwtTokens:
             }
         except (jwt.InvalidKeyError, ValueError):
             raise ConfigError("ACCESS_TOKEN_KEYS should hold valid P-256 keys") from None
+        self._key_of = lru_cache(_KEPT)(self._key_of_header)
 
     def issue(self, claims: Claims, *, now: datetime) -> tuple[str, int]:
         issued = int(now.timestamp())
@@ -61,13 +65,9 @@ class JwtTokens:
         try:
             if len(token) > _LONGEST:
                 raise InvalidTokenError
-            header = jwt.get_unverified_header(token)
-            key = self._verifying.get(str(header.get("kid")))
-            if key is None or str(header.get("typ")).lower() != _TYPE or set(header) != _HEADERS:
-                raise InvalidTokenError
             payload = jwt.decode(
                 token,
-                key,
+                self._key_of(token.partition(".")[0]),
                 algorithms=[_ALGORITHM],
                 issuer=self._settings.issuer,
                 audience=self._settings.audience,
@@ -80,3 +80,11 @@ class JwtTokens:
             return Claims(uuid.UUID(payload["sub"]), uuid.UUID(payload["sid"]))
         except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
             raise InvalidTokenError from None
+
+    def _key_of_header(self, encoded: str) -> Any:
+        """The key that a token's first part names, if that part is as ours are."""
+        header = jwt.get_unverified_header(f"{encoded}..")
+        key = self._verifying.get(str(header.get("kid")))
+        if key is None or str(header.get("typ")).lower() != _TYPE or set(header) != _HEADERS:
+            raise InvalidTokenError
+        return key

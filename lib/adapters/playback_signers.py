@@ -36,7 +36,8 @@ def playback_signers(env: Environment) -> Mapping[str, PlaybackSigner]:
 class MuxSigner:
     """Signs for Mux. Parsing an RSA key costs far more than a signature: it happens here, once.
 
-    Lists are public and hold a hundred pictures, so their signatures are kept for whoever asks for the same.
+    What opens no film by itself bears no trace of a viewer, so those signatures are kept for whoever asks for the
+    same with the same end. A signature of the same claims is the same anyway: nothing kept here outlives its end.
 
     Raises:
         ConfigError: the key is not base64 of an RSA private key's PEM.
@@ -56,7 +57,7 @@ class MuxSigner:
         if not isinstance(key, RSAPrivateKey):
             raise ConfigError("MUX_SIGNING_PRIVATE_KEY should be base64 of an RSA key's PEM, as Mux gives it")
         self._key = key
-        self._thumbnail_token = lru_cache(_KEPT)(self._sign_thumbnail)
+        self._picture_token = lru_cache(_KEPT)(self._sign_picture)
         self._preview_token = lru_cache(_KEPT)(self._sign_preview)
 
     def sign(
@@ -64,10 +65,11 @@ class MuxSigner:
     ) -> SignedPlayback:
         restriction = self._settings.restrictions.get(client)
         limits: dict[str, object] = {"playback_restriction_id": restriction} if restriction else {}
-        video = self._token(playback_id, _VIDEO, expires_at, {"custom": {"session_id": trace}, **limits})
-        thumbnail = self._token(playback_id, _THUMBNAIL, expires_at, limits)
-        storyboard = self._token(playback_id, _STORYBOARD, expires_at, limits)
-        drm = self._token(playback_id, _DRM, expires_at, limits) if self._settings.drm else None
+        end = int(expires_at.timestamp())
+        video = self._token(playback_id, _VIDEO, end, {"custom": {"session_id": trace}, **limits})
+        thumbnail = self._picture_token(playback_id, _THUMBNAIL, end, restriction)
+        storyboard = self._picture_token(playback_id, _STORYBOARD, end, restriction)
+        drm = self._token(playback_id, _DRM, end, limits) if self._settings.drm else None
         stream, image = self._settings.stream_base, self._settings.image_base
         return SignedPlayback(
             playback_url=f"{stream}/{playback_id}.m3u8?token={video}",
@@ -80,32 +82,33 @@ class MuxSigner:
         )
 
     def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> str:
-        token = self._thumbnail_token(playback_id, expires_at)
+        token = self._picture_token(playback_id, _THUMBNAIL, int(expires_at.timestamp()), None)
         return f"{self._settings.image_base}/{playback_id}/thumbnail.jpg?token={token}"
 
     def preview_url(self, playback_id: str, *, seconds: int, expires_at: datetime) -> str:
-        token = self._preview_token(playback_id, seconds, expires_at)
+        token = self._preview_token(playback_id, seconds, int(expires_at.timestamp()))
         return f"{self._settings.stream_base}/{playback_id}.m3u8?token={token}"
 
-    def _sign_preview(self, playback_id: str, seconds: int, expires_at: datetime) -> str:
+    def _sign_preview(self, playback_id: str, seconds: int, end: int) -> str:
         # In the token and not in the query: there whoever has it could take it away.
-        return self._token(playback_id, _VIDEO, expires_at, {"asset_end_time": seconds})
+        return self._token(playback_id, _VIDEO, end, {"asset_end_time": seconds})
 
     def has_signed(self, token: str) -> bool:
         """Whether a token, however old, is this key's."""
         return _has_signed(self._key, token)
 
-    def _sign_thumbnail(self, playback_id: str, expires_at: datetime) -> str:
-        return self._token(playback_id, _THUMBNAIL, expires_at, {})
+    def _sign_picture(self, playback_id: str, audience: str, end: int, restriction: str | None) -> str:
+        limits: dict[str, object] = {"playback_restriction_id": restriction} if restriction else {}
+        return self._token(playback_id, audience, end, limits)
 
-    def _token(self, playback_id: str, audience: str, expires_at: datetime, claims: dict[str, object]) -> str:
+    def _token(self, playback_id: str, audience: str, end: int, claims: dict[str, object]) -> str:
         key_id = self._settings.key_id
         # Mux's own clients disagree on where `kid` goes, so it goes to both places. No `iat`: a clock
         # that runs ahead of Mux's must not make a token of the future.
         payload = {
             "sub": playback_id,
             "aud": audience,
-            "exp": int(expires_at.timestamp()),
+            "exp": end,
             "kid": key_id,
             **claims,
         }

@@ -10,7 +10,8 @@ from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 
 from lib.config import DatabaseSettings, Environment
-from lib.database.engine import Database, Limits
+from lib.database.connections import Limits
+from lib.database.engine import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # A statement may move a whole table, and another migrator may be at it.

@@ -5,11 +5,10 @@ No model library is imported here: this function has no body, and its cold start
 
 import uuid
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lib.config import PlaybackSettings
-from lib.database.engine import Database
 from lib.errors import (
     FieldError,
     InvalidRequestError,
@@ -23,7 +22,7 @@ from lib.errors import (
     VideoNotFoundError,
     VideoNotReadyError,
 )
-from lib.video.ports import AccountSyncs, PlaybackSigner
+from lib.video.ports import AccountSyncs, PlaybackSigner, Reads
 from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
 from lib.web.ports import Claims, Clock
 
@@ -97,7 +96,7 @@ class Playback:
 
     def __init__(
         self,
-        database: Database,
+        database: Reads,
         signers: Mapping[str, PlaybackSigner],
         clock: Clock,
         settings: PlaybackSettings,
@@ -192,7 +191,8 @@ class Playback:
         life = min(remaining + SLACK, timedelta(seconds=self._settings.max_seconds), signer.longest)
         if found["until"] is not None:
             life = min(life, found["until"] - now)
-        expires_at = now + life
+        expires_at = _shared_end(now, life)
+        life = expires_at - now
         trace = str(found["playback_session_id"])
         signed = signer.sign(found["playback_id"], expires_at=expires_at, trace=trace, client=client)
         return {
@@ -219,6 +219,17 @@ class Playback:
                 "until": rfc3339(found["until"]),
             },
         }
+
+
+def _shared_end(now: datetime, life: timedelta) -> datetime:
+    """A little before `now + life`, at the same moment for many who ask: what bears nobody's trace is signed once
+    for all of them.
+
+    Steps of a power of two of seconds, a sixteenth of the life at most.
+    """
+    step = 1 << max(0, (int(life.total_seconds()) // 16).bit_length() - 1)
+    end = int((now + life).timestamp())
+    return datetime.fromtimestamp(end - end % step, UTC)
 
 
 def _refusal(found: Mapping[str, Any], lease_seconds: int) -> Refusal:

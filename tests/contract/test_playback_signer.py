@@ -99,15 +99,36 @@ def test_a_list_s_picture_is_signed_once() -> None:
     found = signer()
     urls = {found.thumbnail_url(PLAYBACK_ID, expires_at=UNTIL) for _ in range(100)}
     assert len(urls) == 1
-    assert found._thumbnail_token.cache_info().misses == 1
+    assert found._picture_token.cache_info().misses == 1
     for other in (
         found.thumbnail_url("another", expires_at=UNTIL),
         found.thumbnail_url(PLAYBACK_ID, expires_at=UNTIL + timedelta(hours=1)),
         signer().thumbnail_url("another", expires_at=UNTIL),
     ):
         assert other not in urls
-    assert found._thumbnail_token.cache_info().misses == 3
-    assert (found._thumbnail_token.cache_info().maxsize or 0) > 1000, "as many as a catalogue, yet bounded"
+    assert found._picture_token.cache_info().misses == 3
+    assert (found._picture_token.cache_info().maxsize or 0) > 1000, "as many as a catalogue, yet bounded"
+
+
+def test_a_viewer_s_pictures_are_signed_once_for_all_who_watch_until_then(restricted: MuxSigner) -> None:
+    one, other = (restricted.sign(PLAYBACK_ID, expires_at=UNTIL, trace=trace) for trace in ("one", "other"))
+    assert (one.thumbnail_token, one.storyboard_token) == (other.thumbnail_token, other.storyboard_token)
+    assert one.thumbnail_token != one.storyboard_token
+    assert one.playback_token != other.playback_token
+    assert restricted._picture_token.cache_info().misses == 2
+    for different in (
+        restricted.sign(PLAYBACK_ID, expires_at=UNTIL + timedelta(seconds=1), trace="one"),
+        restricted.sign("another", expires_at=UNTIL, trace="one"),
+        restricted.sign(PLAYBACK_ID, expires_at=UNTIL, trace="one", client="native"),
+    ):
+        assert different.thumbnail_token != one.thumbnail_token
+        assert different.storyboard_token != one.storyboard_token
+    assert restricted._picture_token.cache_info().misses == 8
+
+
+@pytest.fixture
+def restricted() -> MuxSigner:
+    return MuxSigner(replace(SETTINGS, restrictions={"web": "only-our-site"}))
 
 
 def test_the_end_is_never_rounded_up(signed: SignedPlayback) -> None:

@@ -21,7 +21,8 @@ from sqlalchemy.exc import DBAPIError
 from infra.local.supervisor import Stack
 from lib.config import DatabaseSettings, Environment
 from lib.database.cloud_sql import CloudSqlConnections
-from lib.database.engine import Database, Limits
+from lib.database.connections import Limits
+from lib.database.engine import Database
 from lib.database.round_trips import round_trips
 from lib.errors import UnavailableError
 from tests.factories import wait_for

@@ -26,7 +26,8 @@ from sqlalchemy.exc import DBAPIError
 from infra.local.postgres import EmbeddedPostgres
 from infra.service.app import ROOT
 from lib.config import Environment
-from lib.database.engine import Database, Limits
+from lib.database.connections import Limits
+from lib.database.engine import Database
 from lib.database.migrate import PATIENCE, configuration, upgrade
 from lib.database.schema import metadata
 from lib.errors import UnavailableError

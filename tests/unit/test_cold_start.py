@@ -25,7 +25,8 @@ NEVER = {
     "starlette",
     "tests",
 }
-DATABASE = {"sqlalchemy", "pg8000"}
+DRIVER = {"pg8000"}
+DATABASE = DRIVER | {"sqlalchemy"}
 BODY = {"pydantic"}
 TOKEN = {"jwt", "cryptography"}
 HASHING = {"argon2"}
@@ -41,8 +42,8 @@ NEEDS: dict[str, set[str]] = {
     "confirm-checkout": DATABASE | BODY | TOKEN | STRIPE,
     "create-checkout": DATABASE | BODY | TOKEN | STRIPE,
     "create-portal": DATABASE | BODY | TOKEN | STRIPE,
-    "get-playback": DATABASE | TOKEN,
-    "heartbeat": DATABASE | BODY | TOKEN,
+    "get-playback": DRIVER | TOKEN,
+    "heartbeat": DRIVER | BODY | TOKEN,
     "jwks": set(),
     "list-plans": set(),
     "list-videos": DATABASE | TOKEN,

@@ -1,0 +1,129 @@
+"""The driver's connections: how one is made, how long it is waited for, how its waits are counted.
+
+With a URL they are made here; with a Cloud SQL instance through the connector (`lib.database.cloud_sql`, loaded
+at the first connection). Knows the driver and nothing of SQLAlchemy, which a function that only reads does not load.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pg8000.dbapi
+from pg8000.exceptions import InterfaceError
+
+from lib.config import DatabaseSettings
+from lib.database.round_trips import round_trips
+from lib.errors import UnavailableError
+
+_SERVER_LIMITS = {
+    "statement_timeout": "15000",
+    "lock_timeout": "10000",
+    "idle_in_transaction_session_timeout": "60000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a silent server is waited for, in seconds.
+
+    Args:
+        connect: each wait while a connection is made, or asked after its rest.
+        answer: each wait for an answer on it; the functions' statements are far shorter.
+        idle: a connection that rested longer is asked whether it is still there.
+    """
+
+    connect: float = 5
+    answer: float = 20
+    idle: float = 30
+
+
+class Connections:
+    """Makes connections. Building one connects to nothing.
+
+    Args:
+        connect: makes the driver's connections in another way than the settings say.
+    """
+
+    def __init__(self, settings: DatabaseSettings, connect: Callable[[], Any] | None, limits: Limits) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._connect = connect or (self._through_the_connector() if settings.instance else self._by_url)
+
+    def open(self) -> Any:
+        """One open connection of the driver, watched.
+
+        Raises:
+            UnavailableError: the database cannot be reached.
+            pg8000.exceptions.DatabaseError: what the server said.
+        """
+        try:
+            connection = self._connect()
+        except (InterfaceError, OSError) as error:
+            raise UnavailableError("The database cannot be reached") from error
+        wait_at_most(connection, self._limits.answer)
+        _watch(connection)
+        return connection
+
+    def _through_the_connector(self) -> Callable[[], Any]:
+        from lib.database.cloud_sql import CloudSqlConnections
+
+        return CloudSqlConnections(self._settings, _SERVER_LIMITS).connect
+
+    def _by_url(self) -> Any:
+        """As the URL says. The socket is made here: the driver forgets its own where TLS is not agreed on."""
+        named = _named(str(self._settings.url)) | {
+            "timeout": self._limits.connect,
+            "startup_params": _SERVER_LIMITS,
+        }
+        if "unix_sock" in named:
+            return pg8000.dbapi.connect(**named)
+        address = (named.get("host", "localhost"), named.get("port", 5432))
+        sock = socket.create_connection(address, self._limits.connect)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return pg8000.dbapi.connect(**named, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+
+
+def _named(url: str) -> dict[str, Any]:
+    """What the driver is told of a URL, by its names; what stands in the query it is told as it is."""
+    parts = urlsplit(url)
+    found: dict[str, Any] = {
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+        "host": parts.hostname,
+        "port": parts.port,
+        "database": parts.path[1:] or None,
+    }
+    return {name: value for name, value in found.items() if value} | dict(parse_qsl(parts.query))
+
+
+def wait_at_most(connection: Any, seconds: float) -> None:
+    """Bounds each wait on a connection.
+
+    The socket is private to pg8000, but nothing public reaches it: `timeout` is for connecting and all
+    that follows alike, and a socket given to the driver is another one once it speaks TLS.
+    """
+    connection._usock.settimeout(seconds)  # noqa: SLF001
+
+
+def _watch(connection: Any) -> None:
+    """Counts the waits, and makes losing the connection one kind of error.
+
+    pg8000 waits for the server in `handle_messages` and nowhere else. Of the socket's errors it passes on
+    some as they are; "network error" is what it calls the others, and how SQLAlchemy knows them.
+    """
+    wait = connection.handle_messages
+
+    def counted(context: object) -> object:
+        round_trips.set(round_trips.get() + 1)
+        try:
+            return wait(context)
+        except OSError as error:
+            raise InterfaceError("network error") from error
+
+    connection.handle_messages = counted
