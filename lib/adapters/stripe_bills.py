@@ -7,7 +7,7 @@ import stripe
 from stripe.params import CustomerBalanceTransactionCreateParams, RefundCreateParams
 
 from lib.adapters.stripe_client import once
-from lib.adapters.stripe_objects import bill_of_period, id_of
+from lib.adapters.stripe_objects import bill_of_period, id_of, metadata_of
 from lib.adapters.stripe_shares import Share, owed
 from lib.web import log
 
@@ -98,7 +98,7 @@ class StripeBills:
         customer = id_of(found.customer)
         moves = self._v1.customers.balance_transactions.list(customer, {"limit": _MOST})
         for move in moves.data:
-            if (move.metadata.to_dict() if move.metadata else {}).get("ended_subscription") == found.id:
+            if metadata_of(move).get("ended_subscription") == found.id:
                 return -move.amount
         wanted: CustomerBalanceTransactionCreateParams = {
             "amount": -amount,

@@ -4,16 +4,19 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import stripe
 
 from lib.config import StripeSettings
 from lib.errors import UnavailableError
+from lib.web import log
 
 TIMEOUT_SECONDS = 6
 # The SDK repeats connection errors, 409 and 5xx with the same idempotency key.
 RETRIES = 1
+
+T = TypeVar("T", bound=stripe.StripeObject)
 
 
 def connect(settings: StripeSettings, seconds: float = TIMEOUT_SECONDS) -> stripe.StripeClient:
@@ -40,6 +43,15 @@ def answered() -> Iterator[None]:
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
         # Until an operator sets a key that works. Events wait for that as for any outage; the log names the error.
         raise UnavailableError("The payment provider does not take our key", retry_after=60) from error
+
+
+def bounded(found: "stripe.ListObject[T]", most: int, what: str) -> Iterator[T]:
+    """All entries of a list, page after page; an error in the log where there are more than anybody should have."""
+    for number, each in enumerate(found.auto_paging_iter()):
+        if number == most:
+            log.line("ERROR", "a list at Stripe is longer than is read", {"what": what, "read": most})
+            return
+        yield each
 
 
 def once(what: str, attempt: str, wanted: Mapping[str, Any]) -> stripe.RequestOptions:

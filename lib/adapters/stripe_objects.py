@@ -23,6 +23,11 @@ def id_of(reference: Any) -> str:
     return str(reference if isinstance(reference, str) else reference.id)
 
 
+def metadata_of(thing: Any) -> dict[str, str]:
+    """What we wrote on it."""
+    return dict(thing.metadata.to_dict()) if thing.metadata else {}
+
+
 def paid_subscription(
     found: stripe.Subscription, missed: int | None, taken_back: str | None
 ) -> PaidSubscription:

@@ -5,7 +5,7 @@ import uuid
 import stripe
 from stripe.params.checkout import SessionCreateParams
 
-from lib.adapters.stripe_objects import time_of
+from lib.adapters.stripe_objects import metadata_of, time_of
 from lib.billing.ports import CheckoutSession, Film
 from lib.config import CheckoutSettings, Plan
 
@@ -98,7 +98,7 @@ def _offer(session: stripe.checkout.Session) -> str | None:
         return None
     if session.mode == "subscription":
         return price.id
-    hours = (session.metadata.to_dict() if session.metadata else {}).get("rental_hours")
+    hours = metadata_of(session).get("rental_hours")
     return offer_of_film(price.unit_amount, price.currency, hours)
 
 

@@ -7,13 +7,13 @@ from itertools import islice
 from typing import Any
 
 import stripe
-from stripe.params import CustomerCreateParams
+from stripe.params import CustomerCreateParams, CustomerListParams
 from stripe.params.billing_portal import SessionCreateParams as PortalCreateParams
 from stripe.params.checkout import SessionCreateParams, SessionRetrieveParams
 
 from lib.adapters.stripe_bills import StripeBills
-from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, connect, once, replayed
-from lib.adapters.stripe_objects import ENDED_BECAUSE, id_of, paid_subscription, time_of
+from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, bounded, connect, once, replayed
+from lib.adapters.stripe_objects import ENDED_BECAUSE, id_of, metadata_of, paid_subscription, time_of
 from lib.adapters.stripe_pages import basis_of_page, film_page, offer_of_film, plan_page, session_of
 from lib.billing.ports import (
     CheckoutSession,
@@ -29,6 +29,10 @@ from lib.web.operation import as_uuid
 _MOST_SUBSCRIPTIONS = 100
 _MOST_SESSIONS = 1000
 _MOST_PAGES = 100
+_MOST_CUSTOMERS = 2000
+# Seconds. Of Stripe's clock and the database's, and from the beginning of a customer to its being made.
+_CLOCKS_DIFFER = 60
+_MADE_WITHIN = 600
 # How often one attempt meets something that ended since: as often as a database was restored in a day.
 _MOST_REPLAYS = 5
 _WITH_LINES: SessionRetrieveParams = {"expand": ["line_items"]}
@@ -68,6 +72,16 @@ class StripePayments:
                     return made.id
                 key = f"{attempt}-{made.id}"
         raise UnavailableError("Every customer of this attempt was deleted since")
+
+    def find_customers(self, user_id: uuid.UUID, *, begun_at: datetime) -> tuple[str, ...]:
+        began = int(begun_at.timestamp())
+        wanted: CustomerListParams = {
+            "created": {"gte": began - _CLOCKS_DIFFER, "lte": began + _MADE_WITHIN},
+            "limit": 100,
+        }
+        with answered():
+            made = bounded(self._v1.customers.list(wanted), _MOST_CUSTOMERS, "customers around a time")
+            return tuple(each.id for each in made if metadata_of(each).get("user_id") == str(user_id))
 
     def open_checkout(
         self,
@@ -254,7 +268,7 @@ class StripePayments:
             }
         )
         for session in islice(finished.auto_paging_iter(), _MOST_SESSIONS):
-            sold = session.metadata.to_dict() if session.metadata else {}
+            sold = metadata_of(session)
             video_id, hours = as_uuid(sold.get("video_id", "")), sold.get("rental_hours", "")
             if video_id is None or session.payment_status == "unpaid":
                 continue

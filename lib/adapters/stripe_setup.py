@@ -12,6 +12,7 @@ import stripe
 from stripe.params.billing_portal import ConfigurationCreateParamsFeatures
 
 from lib.adapters.stripe_client import answered, connect
+from lib.adapters.stripe_objects import metadata_of
 from lib.config import Plan, StripeSettings
 
 
@@ -150,12 +151,12 @@ class StripeSetup:
             moved: a price is new, or would be.
         """
         listed = self._v1.billing_portal.configurations.list({"active": True, "limit": 100})
-        ours = (each for each in listed.auto_paging_iter() if _marks(each).get("streamly") == "portal")
+        ours = (each for each in listed.auto_paging_iter() if metadata_of(each).get("streamly") == "portal")
         found = next(ours, None)
         detail = f"plans: {', '.join(plan.code for plan in self._plans)}"
         if found is None:
             return Change("portal", "portal", "create", detail, self._creating_portal)
-        same = _marks(found).get("offers") == _offers(self._prices())
+        same = metadata_of(found).get("offers") == _offers(self._prices())
         if same and found.default_return_url == self._app_url and not moved:
             return None
 
@@ -226,10 +227,6 @@ def _terms(price: stripe.Price) -> tuple[int | None, str, str]:
 
 def _money(amount: int | None, currency: str, interval: str) -> str:
     return f"{amount} {currency} a {interval}"
-
-
-def _marks(found: stripe.billing_portal.Configuration) -> dict[str, str]:
-    return found.metadata.to_dict() if found.metadata is not None else {}
 
 
 def _offers(prices: list[stripe.Price]) -> str:

@@ -1,21 +1,27 @@
 """Queries over what accounts that are gone left at the payment provider."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from lib.database.schema import billing_accounts, closures
 
 
-def lock_customer(tx: Connection, user_id: uuid.UUID) -> str | None:
-    """As `customer_of`, also one that was deleted there, with the account's row locked if there is one."""
-    found = select(billing_accounts.c.stripe_customer_id).where(billing_accounts.c.user_id == user_id)
-    return tx.scalar(found.with_for_update())
+def lock_customer(tx: Connection, user_id: uuid.UUID) -> Row[Any, Any] | None:
+    """What the account may have at the provider, with its row locked if there is one: `stripe_customer_id`, also of
+    one that was deleted there, and `customer_begun_at`, when one was begun whose id is not known."""
+    found = select(billing_accounts.c.stripe_customer_id, billing_accounts.c.customer_begun_at)
+    return tx.execute(found.where(billing_accounts.c.user_id == user_id).with_for_update()).first()
 
 
-def add_closure(tx: Connection, user_id: uuid.UUID, customer_id: str) -> None:
-    tx.execute(insert(closures).values(user_id=user_id, stripe_customer_id=customer_id))
+def add_closure(
+    tx: Connection, user_id: uuid.UUID, customer_id: str | None, begun_at: datetime | None
+) -> None:
+    tx.execute(
+        insert(closures).values(user_id=user_id, stripe_customer_id=customer_id, customer_begun_at=begun_at)
+    )
 
 
 def enqueues_of_closure(tx: Connection, user_id: uuid.UUID) -> int | None:
@@ -23,10 +29,10 @@ def enqueues_of_closure(tx: Connection, user_id: uuid.UUID) -> int | None:
     return tx.scalar(select(closures.c.enqueues).where(closures.c.user_id == user_id))
 
 
-def lock_closure(tx: Connection, user_id: uuid.UUID) -> str | None:
-    """The customer that is left, locked until the transaction ends; None where nothing is left."""
-    found = select(closures.c.stripe_customer_id).where(closures.c.user_id == user_id)
-    return tx.scalar(found.with_for_update())
+def lock_closure(tx: Connection, user_id: uuid.UUID) -> Row[Any, Any] | None:
+    """What is left, as `lock_customer` told it, locked until the transaction ends; None where nothing is."""
+    found = select(closures.c.stripe_customer_id, closures.c.customer_begun_at)
+    return tx.execute(found.where(closures.c.user_id == user_id).with_for_update()).first()
 
 
 def remove_closure(tx: Connection, user_id: uuid.UUID) -> None:

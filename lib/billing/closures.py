@@ -33,13 +33,13 @@ class Closures:
         self._tasks = tasks
 
     def note(self, tx: Connection, user_id: uuid.UUID) -> None:
-        """Within the deletion, which has locked the user: keeps the customer, if there is one.
+        """Within the deletion, which has locked the user: keeps the customer, if there is or may be one.
 
         Whoever buys something just now is waited for; whoever comes later finds no account.
         """
-        customer_id = closure_store.lock_customer(tx, user_id)
-        if customer_id is not None:
-            closure_store.add_closure(tx, user_id, customer_id)
+        left = closure_store.lock_customer(tx, user_id)
+        if left is not None and any(left):
+            closure_store.add_closure(tx, user_id, left.stripe_customer_id, left.customer_begun_at)
 
     def hand_on(self, user_id: uuid.UUID) -> None:
         """A task for the account's closure, if it has one. The account is gone: nothing here may refuse that."""
@@ -96,20 +96,28 @@ class Cancellations:
         """
         user_id = uuid.UUID(body["user_id"])
         with self._database.transaction(slow=True) as tx:
-            customer_id = closure_store.lock_closure(tx, user_id)
-            if customer_id is None:
+            left = closure_store.lock_closure(tx, user_id)
+            if left is None:
                 return
-            for session_id in self._payments.open_checkouts(customer_id):
-                if self._payments.expire_checkout(session_id).state == "open":
-                    raise UnavailableError("A payment is under way on a page of the customer", retry_after=10)
-            try:
-                self._payments.delete_customer(customer_id)
-            except CustomerGoneError as error:
-                log.line(
-                    "ERROR",
-                    "the provider does not know a customer of ours: is the key another account's?",
-                    {"user_id": user_id},
-                )
-                raise UnavailableError("The payment provider does not know this customer") from error
-            store.record(tx, "customer_deleted", user_id, CLOSE_CUSTOMER, {"customer": customer_id})
+            customers = {left.stripe_customer_id} - {None}
+            if left.customer_begun_at is not None:
+                # One whose id was lost with the process that made it.
+                customers |= set(self._payments.find_customers(user_id, begun_at=left.customer_begun_at))
+            for customer_id in sorted(customers):
+                self._delete(user_id, customer_id)
+                store.record(tx, "customer_deleted", user_id, CLOSE_CUSTOMER, {"customer": customer_id})
             closure_store.remove_closure(tx, user_id)
+
+    def _delete(self, user_id: uuid.UUID, customer_id: str) -> None:
+        for session_id in self._payments.open_checkouts(customer_id):
+            if self._payments.expire_checkout(session_id).state == "open":
+                raise UnavailableError("A payment is under way on a page of the customer", retry_after=10)
+        try:
+            self._payments.delete_customer(customer_id)
+        except CustomerGoneError as error:
+            log.line(
+                "ERROR",
+                "the provider does not know a customer of ours: is the key another account's?",
+                {"user_id": user_id},
+            )
+            raise UnavailableError("The payment provider does not know this customer") from error

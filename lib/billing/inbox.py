@@ -53,6 +53,26 @@ def _row(event: ToldEvent) -> dict[str, Any]:
     }
 
 
+def begin_event(tx: Connection, event_id: str, *, most: int) -> bool:
+    """Counts that a try begins, in a commit of its own: should it be killed, the count stays.
+
+    Returns:
+        True if as many as `most` in a row came to no end: the event is dead now.
+    """
+    # Somebody who works on it just now is not waited for here.
+    mine = select(inbox.c.event_id).where(inbox.c.event_id == event_id, inbox.c.state == "received")
+    begun = (
+        update(inbox)
+        .where(inbox.c.event_id.in_(mine.with_for_update(skip_locked=True).scalar_subquery()))
+        .values(
+            unfinished=inbox.c.unfinished + 1,
+            state=case((inbox.c.unfinished >= most, "dead"), else_="received"),
+            last_error=case((inbox.c.unfinished >= most, "killed"), else_=inbox.c.last_error),
+        )
+    )
+    return bool(tx.scalar(begun.returning(inbox.c.state)) == "dead")
+
+
 def lock_event(tx: Connection, event_id: str) -> Row[Any] | None:
     """The event's row if it still waits, locked; None if it was dealt with."""
     return tx.execute(
@@ -64,7 +84,13 @@ def settle_event(tx: Connection, event_id: str, state: str) -> None:
     tx.execute(
         update(inbox)
         .where(inbox.c.event_id == event_id)
-        .values(state=state, processed_at=func.now(), attempts=inbox.c.attempts + 1, last_error=None)
+        .values(
+            state=state,
+            processed_at=func.now(),
+            attempts=inbox.c.attempts + 1,
+            last_error=None,
+            unfinished=0,
+        )
     )
 
 
@@ -73,7 +99,7 @@ def note_outage(tx: Connection, event_id: str, error: str) -> None:
     tx.execute(
         update(inbox)
         .where(inbox.c.event_id == event_id, inbox.c.state == "received")
-        .values(last_error=error[:500])
+        .values(last_error=error[:500], unfinished=0)
     )
 
 
@@ -85,6 +111,7 @@ def note_failure(tx: Connection, event_id: str, error: str, *, most: int) -> boo
         .where(inbox.c.event_id == event_id, inbox.c.state == "received")
         .values(
             attempts=attempts,
+            unfinished=0,
             last_error=error[:500],
             state=case((attempts >= most, "dead"), else_="received"),
         )
@@ -132,7 +159,9 @@ def take_dead_events(tx: Connection, *, limit: int) -> list[tuple[str, int]]:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return _enqueued(tx, inbox.c.event_id.in_(dead.scalar_subquery()), state="received", attempts=0)
+    return _enqueued(
+        tx, inbox.c.event_id.in_(dead.scalar_subquery()), state="received", attempts=0, unfinished=0
+    )
 
 
 def _enqueued(tx: Connection, chosen: ColumnElement[bool], **values: Any) -> list[tuple[str, int]]:
@@ -177,6 +206,7 @@ def reopen_event(tx: Connection, event_id: str) -> int | None:
             state="received",
             processed_at=None,
             attempts=0,
+            unfinished=0,
             enqueues=inbox.c.enqueues + 1,
             enqueued_at=func.now(),
         )

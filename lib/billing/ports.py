@@ -99,6 +99,12 @@ class Payments(Protocol):
         """The customer's id; the same `attempt` again within a day gives the same one, unless it was deleted since."""
         ...
 
+    def find_customers(self, user_id: uuid.UUID, *, begun_at: datetime) -> tuple[str, ...]:
+        """Customers that were made for the user around then, as after a call of `create_customer` whose answer was
+        lost; newest first, without those that were deleted.
+        """
+        ...
+
     def open_checkout(
         self,
         *,

@@ -15,6 +15,8 @@ from lib.web import log
 # Failures of the event's own before it is dead. The queue's pauses stretch them over an hour (infra/gcp/tasks.tf):
 # time to take a faulty release back before it has killed anything.
 MOST_FAILURES = 20
+# A release that starts kills what is under way, once; who kills its process does so each time.
+MOST_UNFINISHED = 20
 
 _OF_SUBSCRIPTIONS = ("customer.", "invoice.")
 _FRAUD_WARNING = "radar.early_fraud_warning."
@@ -41,7 +43,8 @@ class StripeEvents:
     def process(self, body: dict[str, Any]) -> None:
         """One event, once: everything it changes and the mark that it was done are one commit.
 
-        An event that has failed by itself `MOST_FAILURES` times is dead. Nothing is raised then, so the queue
+        An event that has failed by itself `MOST_FAILURES` times, or was begun `MOST_UNFINISHED` times in a row and
+        never heard of again, is dead. Nothing is raised then, so the queue
         lets it be; reconcile counts it until an operator replays it.
 
         Args:
@@ -51,6 +54,11 @@ class StripeEvents:
             Exception: whatever went wrong; noted in the row, and for the queue to try again.
         """
         event_id = str(body["event_id"])
+        with self._database.transaction() as tx:
+            killed = inbox.begin_event(tx, event_id, most=MOST_UNFINISHED)
+        if killed:
+            log.line("ERROR", "event given up", {"event_id": event_id, "error": "killed while it was tried"})
+            return
         try:
             with self._database.transaction(slow=True) as tx:
                 event = inbox.lock_event(tx, event_id)

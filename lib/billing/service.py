@@ -1,6 +1,7 @@
 """Rules of billing: checkouts that cannot be doubled, the way back from them, and the portal."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,10 @@ class Wish:
         return wished == (page.plan, page.video_id, page.promotion_code)
 
 
+class _NoCustomerYetError(Exception):
+    """A customer has to be made first."""
+
+
 class Checkouts:
     """Sells plans, and films by themselves."""
 
@@ -83,8 +88,7 @@ class Checkouts:
         plan = self._plans.get(plan_code)
         if plan is None:
             raise UnknownPlanError
-        with self._database.transaction(slow=True) as tx:
-            page = self._page(tx, user_id, Wish(plan, promotion_code), address)
+        page = self._sold(user_id, lambda _: Wish(plan, promotion_code), address)
         # Raised after the commit: what a sync found stays.
         if page is None:
             raise AlreadySubscribedError
@@ -106,7 +110,8 @@ class Checkouts:
             AlreadyBoughtError: it was bought, or rented and can still be watched.
             InvalidPromotionCodeError, UnavailableError: as `open`.
         """
-        with self._database.transaction(slow=True) as tx:
+
+        def wish(tx: Connection) -> Wish:
             row = store.find_video(tx, video_id) if video_id else None
             if row is None or row.status == "removed" or not row.published:
                 raise VideoNotFoundError
@@ -115,9 +120,12 @@ class Checkouts:
             if row.price_amount is None or row.level == 0:
                 raise NotForSaleError
             film = Film(row.id, row.title, row.price_amount, row.price_currency, row.rental_hours)
-            page = self._page(tx, user_id, Wish(film, promotion_code, row.level), address)
-            by_plan = page is None and self._level(tx, user_id) >= row.level
+            return Wish(film, promotion_code, row.level)
+
+        page = self._sold(user_id, wish, address)
         if page is None:
+            with self._database.transaction() as tx:
+                by_plan = self._level(tx, user_id) >= wish(tx).level
             raise (
                 AlreadySubscribedError("The account's plan opens this film")
                 if by_plan
@@ -125,14 +133,39 @@ class Checkouts:
             )
         return page
 
+    def _sold(
+        self, user_id: uuid.UUID, wish: Callable[[Connection], Wish], address: str
+    ) -> tuple[CheckoutSession, bool] | None:
+        """As `_page`, in a transaction of its own; in two where a customer has to be made first.
+
+        That one is about to be made is committed before it is: should the answer be lost with the process, the
+        account's next page or its deletion looks for the customer.
+        """
+        begun = False
+        while True:
+            with self._database.transaction(slow=True) as tx:
+                try:
+                    return self._page(tx, user_id, wish(tx), address, begun=begun)
+                except _NoCustomerYetError:
+                    if begun:
+                        raise UnavailableError("The customer is gone as soon as it is made") from None
+                    store.begin_customer(tx, user_id)
+                    begun = True
+
     def _page(
-        self, tx: Connection, user_id: uuid.UUID, wish: Wish, address: str
+        self, tx: Connection, user_id: uuid.UUID, wish: Wish, address: str, *, begun: bool
     ) -> tuple[CheckoutSession, bool] | None:
         """The page and whether it is new; None for somebody who has what they wish for.
 
         The account's row stays locked throughout: a double click waits and finds the first one's page.
         Every call to the provider carries a key made from what is committed, so that after a crash the
         same request finds what the lost one made.
+
+        Args:
+            begun: it is committed that a customer is about to be made.
+
+        Raises:
+            _NoCustomerYetError: one has to be made, and it is not.
         """
         account = store.lock_account(tx, user_id)
         has = self._has(tx, user_id, wish)
@@ -155,21 +188,44 @@ class Checkouts:
                 # Paid, and the news is still on its way.
                 self._sync.account(tx, user_id, actor="create-checkout")
                 has = self._has(tx, user_id, wish)
-        return None if has else (self._open(tx, user_id, account, wish, address), True)
+        if has:
+            return None
+        customer_id = self._customer(tx, user_id, account, begun=begun)
+        return self._open(tx, user_id, customer_id, wish, address), True
+
+    def _customer(self, tx: Connection, user_id: uuid.UUID, account: Row[Any], *, begun: bool) -> str:
+        """The account's customer, made if there is none.
+
+        Raises:
+            _NoCustomerYetError: it has to be made, and that is not written down yet.
+        """
+        if account.stripe_customer_id is not None and not account.customer_deleted:
+            return str(account.stripe_customer_id)
+        if begun:
+            customer_id = self._payments.create_customer(
+                user_id=user_id, email=store.email_of(tx, user_id), attempt=str(account.customer_attempt)
+            )
+        else:
+            # Begun before, and never heard of again.
+            lost = account.customer_begun_at and self._payments.find_customers(
+                user_id, begun_at=account.customer_begun_at
+            )
+            if not lost:
+                raise _NoCustomerYetError
+            customer_id = lost[0]
+        store.keep_customer(tx, user_id, customer_id)
+        return customer_id
 
     def _open(
-        self, tx: Connection, user_id: uuid.UUID, account: Row[Any], wish: Wish, address: str
+        self, tx: Connection, user_id: uuid.UUID, customer_id: str, wish: Wish, address: str
     ) -> CheckoutSession:
-        number = store.checkouts_opened(tx, user_id)
-        known = None if account.customer_deleted else account.stripe_customer_id
-        attempt = f"{user_id}-{number}"
+        attempt = f"{user_id}-{store.checkouts_opened(tx, user_id)}"
         try:
-            customer_id = known or self._new_customer(tx, user_id, attempt)
             session = self._ask(tx, user_id, customer_id, wish, attempt)
         except CustomerGoneError:
             # Deleted at the provider, and nobody told us yet.
-            customer_id = self._new_customer(tx, user_id, f"{attempt}-anew")
-            session = self._ask(tx, user_id, customer_id, wish, attempt)
+            store.keep_customer_gone(tx, user_id)
+            raise _NoCustomerYetError from None
         store.add_checkout(
             tx,
             user_id,
@@ -204,13 +260,6 @@ class Checkouts:
             promotion_code=wish.promotion_code,
             attempt=attempt,
         )
-
-    def _new_customer(self, tx: Connection, user_id: uuid.UUID, attempt: str) -> str:
-        customer_id = self._payments.create_customer(
-            user_id=user_id, email=store.email_of(tx, user_id), attempt=attempt
-        )
-        store.keep_customer(tx, user_id, customer_id)
-        return customer_id
 
     def _has(self, tx: Connection, user_id: uuid.UUID, wish: Wish) -> bool:
         """Whether paying for it would be paying twice."""

@@ -82,11 +82,33 @@ def email_of(tx: Connection, user_id: uuid.UUID) -> str:
     return str(tx.execute(select(users.c.email).where(users.c.id == user_id)).scalar_one())
 
 
+def begin_customer(tx: Connection, user_id: uuid.UUID) -> None:
+    """A customer is about to be made, by a key that stays until its id is kept."""
+    attempt = func.coalesce(billing_accounts.c.customer_attempt, func.gen_random_uuid())
+    tx.execute(
+        update(billing_accounts)
+        .where(billing_accounts.c.user_id == user_id)
+        .values(customer_attempt=attempt, customer_begun_at=func.now())
+    )
+
+
+def keep_customer_gone(tx: Connection, user_id: uuid.UUID) -> None:
+    """The provider has deleted the customer, and nobody told us."""
+    tx.execute(
+        update(billing_accounts).where(billing_accounts.c.user_id == user_id).values(customer_deleted=True)
+    )
+
+
 def keep_customer(tx: Connection, user_id: uuid.UUID, customer_id: str) -> None:
     tx.execute(
         update(billing_accounts)
         .where(billing_accounts.c.user_id == user_id)
-        .values(stripe_customer_id=customer_id, customer_deleted=False)
+        .values(
+            stripe_customer_id=customer_id,
+            customer_deleted=False,
+            customer_attempt=None,
+            customer_begun_at=None,
+        )
     )
 
 

@@ -248,6 +248,10 @@ billing_accounts = Table(
     Column("customer_deleted", Boolean, nullable=False, server_default=text("false")),
     _time("synced_at", nullable=True),
     _time("created_at", default=True),
+    # A customer that is being made: the idempotency key, and when it was last begun. Empty once its id is known.
+    Column("customer_attempt", Uuid),
+    _time("customer_begun_at", nullable=True),
+    CheckConstraint("(customer_attempt IS NULL) = (customer_begun_at IS NULL)", name="begun_whole"),
     CheckConstraint("NOT customer_deleted OR stripe_customer_id IS NOT NULL", name="deleted_was_there"),
 )
 
@@ -412,7 +416,10 @@ inbox = Table(
     _time("received_at", default=True),
     _time("enqueued_at", default=True),
     _time("processed_at", nullable=True),
+    # How often in a row a try was begun and came to no end at all: what began it was killed.
+    Column("unfinished", Integer, nullable=False, server_default="0"),
     _one_of("state", ("received", "processed", "ignored", "dead")),
+    CheckConstraint("unfinished >= 0", name="unfinished_counts"),
     # A dead one is not done: it waits for an operator, and retention leaves it alone.
     CheckConstraint("(state IN ('received', 'dead')) = (processed_at IS NULL)", name="processed_once"),
     CheckConstraint("enqueues >= 0 AND attempts >= 0", name="counts"),
@@ -588,11 +595,14 @@ closures = Table(
     metadata,
     # Of an account that is gone, while something of it is left to end at Stripe. No foreign key: that is the point.
     Column("user_id", Uuid, primary_key=True),
-    Column("stripe_customer_id", Text, nullable=False),
+    Column("stripe_customer_id", Text),
     # How often a task was made for it: part of the task's name.
     Column("enqueues", Integer, nullable=False, server_default="1"),
     _time("enqueued_at", default=True),
     _time("created_at", default=True),
+    # A customer may have been made then whose id was never known.
+    _time("customer_begun_at", nullable=True),
     CheckConstraint("enqueues > 0", name="enqueued"),
+    CheckConstraint("stripe_customer_id IS NOT NULL OR customer_begun_at IS NOT NULL", name="something_left"),
     Index("ix_closures_enqueued_at", "enqueued_at"),
 )

@@ -429,6 +429,20 @@ def test_the_same_attempt_is_the_same_customer(provider: Provider) -> None:
     assert made(uuid.uuid4().hex) != first
 
 
+def test_a_customer_whose_answer_was_lost_is_found(provider: Provider) -> None:
+    user_id, began = uuid.uuid4(), now()
+    customer(provider)
+    assert provider.payments.find_customers(user_id, begun_at=began) == ()
+    made = [
+        provider.payments.create_customer(user_id=user_id, email="a@example.com", attempt=uuid.uuid4().hex)
+        for _ in range(2)
+    ]
+    assert set(provider.payments.find_customers(user_id, begun_at=began)) == set(made)
+    assert provider.payments.find_customers(user_id, begun_at=began - timedelta(hours=1)) == ()
+    provider.payments.delete_customer(made[0])
+    assert provider.payments.find_customers(user_id, begun_at=began) == (made[1],)
+
+
 def test_a_page_is_open_until_it_is_paid(provider: Provider) -> None:
     page = open_page(provider, customer(provider))
     assert page.state == "open"
@@ -723,6 +737,7 @@ def test_a_key_that_is_not_taken_says_nothing_about_customers(environment: dict[
 
 CALLS: dict[str, Callable[[Payments], object]] = {
     "create_customer": lambda p: p.create_customer(user_id=uuid.uuid4(), email="a@example.com", attempt="1"),
+    "find_customers": lambda p: p.find_customers(uuid.uuid4(), begun_at=now()),
     "open_checkout": lambda p: p.open_checkout(
         customer_id="cus_1", user_id=uuid.uuid4(), plan=BASIC, trial_days=0, promotion_code=None, attempt="1"
     ),

@@ -34,6 +34,7 @@ class FakePayments:
         self.customers: dict[str, str] = {}
         self.owners: dict[uuid.UUID, str] = {}
         """Whose user id stands in which customer, and in what it bought."""
+        self._made: dict[str, tuple[uuid.UUID, datetime]] = {}
         self._deleted: set[str] = set()
         self._attempts: dict[str, str] = {}
         self._sessions: dict[str, CheckoutSession] = {}
@@ -53,7 +54,18 @@ class FakePayments:
             key = f"{attempt}-{self.customers[key]}"
         made = self.customers.setdefault(key, f"cus_{uuid.uuid4().hex}")
         self.owners[user_id] = made
+        self._made.setdefault(made, (user_id, datetime.now(UTC)))
         return made
+
+    def find_customers(self, user_id: uuid.UUID, *, begun_at: datetime) -> tuple[str, ...]:
+        self._call("find_customers")
+        found = [
+            customer_id
+            for customer_id, (owner, at) in self._made.items()
+            if owner == user_id and customer_id not in self._deleted
+            if timedelta(minutes=-1) <= at - begun_at <= timedelta(minutes=10)
+        ]
+        return tuple(reversed(found))
 
     def open_checkout(
         self,

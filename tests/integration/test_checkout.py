@@ -289,6 +289,33 @@ def test_the_answer_is_lost_between_stripe_and_our_commit(database_apart: Databa
     assert [row.stripe_session_id for row in rows(database_apart, user_id)] == [session.id]
 
 
+class DyingAfterTheCustomer(FakePayments):
+    """The customer is made, and then the process is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dies = True
+
+    def create_customer(self, **wanted: Any) -> str:
+        made = super().create_customer(**wanted)
+        if self.dies:
+            raise KeyboardInterrupt
+        return made
+
+
+def test_a_customer_that_was_made_and_lost_is_taken_by_the_next_page(database_apart: Database) -> None:
+    payments = DyingAfterTheCustomer()
+    billing = Billing(database_apart, payments)
+    user_id = billing.user()
+    with pytest.raises(KeyboardInterrupt):
+        open_page(billing, user_id)
+    (lost,) = payments.customers.values()
+    payments.dies = False
+    session, _ = open_page(billing, user_id)
+    assert payments.asked_to_pay(session.id) == lost
+    assert payments.calls.count("create_customer") == 1
+
+
 def test_a_wrong_code_costs_no_customer(database_apart: Database) -> None:
     payments = FakePayments()
     billing = Billing(database_apart, payments)
@@ -296,7 +323,7 @@ def test_a_wrong_code_costs_no_customer(database_apart: Database) -> None:
     with pytest.raises(InvalidPromotionCodeError):
         billing.checkouts.open(user_id, plan_code="basic", promotion_code="WELCOME11")
     session, _ = open_page(billing, user_id)
-    assert payments.calls.count("create_customer") == 2, "asked twice, by the same attempt"
+    assert payments.calls.count("create_customer") == 1, "the next one finds it"
     assert len(payments.customers) == 1
     assert rows(database_apart, user_id)[0].stripe_session_id == session.id
 

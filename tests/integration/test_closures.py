@@ -280,6 +280,31 @@ def test_a_purchase_under_way_is_waited_for(leaving: Leaving, bought_before: boo
     assert {session.state for session in slow._sessions.values()} == {"expired"}
 
 
+class DyingPayments(FakePayments):
+    """The customer is made, and then the process is gone."""
+
+    def create_customer(self, *, user_id: uuid.UUID, email: str, attempt: str) -> str:
+        super().create_customer(user_id=user_id, email=email, attempt=attempt)
+        raise KeyboardInterrupt
+
+
+def test_a_customer_whose_id_was_lost_goes_too(leaving: Leaving) -> None:
+    dying = DyingPayments()
+    leaving.cancellations = Cancellations(leaving.database, dying)
+    person = leaving.person()
+    with pytest.raises(KeyboardInterrupt):
+        Billing(leaving.database, dying).checkouts.open(
+            person.user_id, plan_code="basic", promotion_code=None
+        )
+    leaving.close(person)
+    assert leaving.left() == 1
+    leaving.work()
+    (customer,) = dying.customers.values()
+    assert dying.customer(customer).deleted
+    assert leaving.left() == 0
+    assert leaving.kinds(person)[-1] == "customer_deleted"
+
+
 def waits_for_a_lock(database: Database) -> None:
     query = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

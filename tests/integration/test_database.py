@@ -221,6 +221,9 @@ WRONG: list[tuple[str, str, dict[str, Any]]] = [
     ("ck_links_hash_length", "links", {"token_hash": b"the token itself"}),
     ("ck_links_expires_later", "links", {"expires_at": NOW - timedelta(days=1)}),
     ("ck_closures_enqueued", "closures", {"enqueues": 0}),
+    ("ck_closures_something_left", "closures", {"stripe_customer_id": None}),
+    ("ck_billing_accounts_begun_whole", "billing_accounts", {"customer_begun_at": NOW}),
+    ("ck_inbox_unfinished_counts", "inbox", {"unfinished": -1}),
     ("ck_playback_sessions_position_positive", "playback_sessions", {"position": -1}),
     ("ck_playback_sessions_stopped_is_over", "playback_sessions", {"stopped_at": NOW}),
 ]

@@ -8,12 +8,14 @@ from sqlalchemy import select, update
 
 from lib.billing.events import Replays
 from lib.billing.ports import Customer
-from lib.billing.processing import MOST_FAILURES
+from lib.billing.processing import MOST_FAILURES, MOST_UNFINISHED
 from lib.database.engine import Database
 from lib.database.retention import Retention
 from lib.database.schema import audit_log, inbox
+from lib.errors import UnavailableError
 from tests.billing import BASIC, Billing, event
 from tests.fakes.payments import FakePayments
+from tests.integration.test_crashes import killed_at
 
 
 class PoisonedPayments(FakePayments):
@@ -151,6 +153,40 @@ def test_a_customer_that_stripe_does_not_know_is_the_events_own_fault(
             billing.events.process({"event_id": json.loads(payload)["id"]})
     billing.events.process({"event_id": json.loads(payload)["id"]})
     assert row(billing, payload).state == "dead"
+
+
+def test_what_kills_its_process_each_time_is_dead_one_day(
+    billing: Billing, apart: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The try is counted before it: a process that is gone counts nothing."""
+    customer = billing.customer(billing.user())
+    payload = event(customer)
+    billing.deliver(payload)
+    for number in (1, 2):
+        killed_at(apart, "with the locks held", customer, payload)
+        found = row(billing, payload)
+        assert (found.state, found.unfinished, found.attempts) == ("received", number, 0)
+    with billing.database.transaction() as tx:
+        tx.execute(update(inbox).values(unfinished=MOST_UNFINISHED))
+    capsys.readouterr()
+    billing.work()
+    assert (row(billing, payload).state, row(billing, payload).last_error) == ("dead", "killed")
+    assert json.loads(capsys.readouterr().out)["message"] == "event given up"
+    Replays(billing.database, billing.tasks).one(json.loads(payload)["id"], actor="operator:ann")
+    billing.work()
+    assert row(billing, payload).state == "processed"
+
+
+def test_what_comes_to_an_end_begins_to_count_anew(billing: Billing, payments: PoisonedPayments) -> None:
+    _, _, payload = poisoned(billing, payments)
+    ends: list[tuple[bool, type[Exception]]] = [(False, KeyError), (True, UnavailableError)]
+    for down, refused in ends:
+        with billing.database.transaction() as tx:
+            tx.execute(update(inbox).values(unfinished=MOST_UNFINISHED - 1))
+        payments.down = down
+        with pytest.raises(refused):
+            billing.events.process({"event_id": json.loads(payload)["id"]})
+        assert row(billing, payload).unfinished == 0
 
 
 def _days(number: int) -> Any:
