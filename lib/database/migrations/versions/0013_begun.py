@@ -1,14 +1,14 @@
 """What was begun and never heard of again: a customer at Stripe, an event that is processed
 
-Revision: 0012
-After: 0011
+Revision: 0013
+After: 0012
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 
 def upgrade() -> None:
