@@ -564,6 +564,8 @@ playback_sessions = Table(
     Column("video_id", Uuid, ForeignKey("videos.id", ondelete="CASCADE"), nullable=False),
     Column("position", Float, nullable=False, server_default="0"),
     _time("started_at", default=True),
+    # When it was opened, or last told its position. NULL: before this was noted; then the lease's end tells.
+    _time("heard_at", nullable=True),
     # The lease: the stream counts until then.
     _time("expires_at"),
     # By its viewer, or by another screen that took its place. NULL after mere silence.

@@ -37,13 +37,14 @@ _OPEN_PLAYBACK = """
            AND claim_sync(CAST(:user_id AS uuid)) AS sync_first
     FROM open_playback(
         CAST(:session_id AS uuid), CAST(:user_id AS uuid), CAST(:video_id AS uuid),
-        CAST(:takeover AS uuid), CAST(:lease_seconds AS integer)) found
+        CAST(:takeover AS uuid), CAST(:lease_seconds AS integer), CAST(:providers AS text[])) found
 """
 
 _HEARTBEAT = """
     SELECT * FROM heartbeat(
         CAST(:session_id AS uuid), CAST(:user_id AS uuid), CAST(:playback_session_id AS uuid),
-        CAST(:position AS double precision), CAST(:stop AS boolean), CAST(:lease_seconds AS integer))
+        CAST(:position AS double precision), CAST(:stop AS boolean), CAST(:lease_seconds AS integer),
+        CAST(:providers AS text[]))
 """
 
 _WHY_NOT = {
@@ -144,6 +145,7 @@ class Playback:
             video_id=video_id,
             takeover=takeover,
             lease_seconds=self._settings.lease_seconds,
+            providers=list(self._signers),
         )
         if found is None:
             raise VideoNotFoundError
@@ -172,6 +174,7 @@ class Playback:
             position=position,
             stop=stop,
             lease_seconds=self._settings.lease_seconds,
+            providers=list(self._signers),
         )
         if found is None:
             raise PlaybackSessionNotFoundError
@@ -183,9 +186,7 @@ class Playback:
 
     def _answer(self, video_id: uuid.UUID | None, found: Mapping[str, Any], client: str) -> dict[str, Any]:
         now = self._clock.now()
-        signer = self._signers.get(found["provider"])
-        if signer is None:
-            raise UnavailableError("The film's provider is not set up here")
+        signer = self._signers[found["provider"]]
         # What remains of the film plus slack; never past the right to watch it, nor the limits.
         remaining = timedelta(seconds=max(0.0, found["duration"] - found["position"]))
         life = min(remaining + SLACK, timedelta(seconds=self._settings.max_seconds), signer.longest)
@@ -238,6 +239,8 @@ def _refusal(found: Mapping[str, Any], lease_seconds: int) -> Refusal:
         return SubscriptionRequiredError(_WHY_NOT.get(found["reason"]), extra={"reason": found["reason"]})
     if outcome == "too_many_streams":
         return TooManyStreamsError(retry_after=lease_seconds, extra={"playing": found["playing"]})
+    if outcome == "provider_missing":
+        return UnavailableError("The film's provider is not set up here")
     return _REFUSALS[outcome]()
 
 

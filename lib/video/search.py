@@ -137,12 +137,13 @@ def place(row: Row[Any], wish: Wish) -> tuple[int, int, uuid.UUID] | tuple[datet
 
 def _last_seen(user_id: uuid.UUID) -> Any:
     """How far somebody got in each film, on whichever of their screens it was last heard of."""
-    watched_at = func.least(playback_sessions.c.expires_at, func.now()).label("watched_at")
+    lease_end = func.least(playback_sessions.c.expires_at, func.now())
+    watched_at = func.coalesce(playback_sessions.c.heard_at, lease_end)
     return (
-        select(playback_sessions.c.video_id, playback_sessions.c.position, watched_at)
+        select(playback_sessions.c.video_id, playback_sessions.c.position, watched_at.label("watched_at"))
         .where(playback_sessions.c.user_id == user_id)
         .distinct(playback_sessions.c.video_id)
-        .order_by(playback_sessions.c.video_id, playback_sessions.c.expires_at.desc())
+        .order_by(playback_sessions.c.video_id, watched_at.desc())
     )
 
 

@@ -7,12 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from lib.adapters.playback_signers import playback_signers
 from lib.billing import grants as stored
 from lib.billing.entitlement import Grant, of_grants, opening
+from lib.config import Environment
 from lib.database.engine import Database
-from lib.database.schema import grants
+from lib.database.schema import grants, playback_sessions
+from lib.errors import UnavailableError
+from lib.video.playback import Playback
+from lib.web.ports import Claims, SystemClock
 from tests.factories import Factory
 from tests.integration.viewers import Viewer
 
@@ -113,3 +118,30 @@ def test_a_sync_does_not_touch_what_playing_began(make: Factory, database: Datab
 def row(database: Database, grant: Grant) -> Any:
     with database.transaction() as tx:
         return tx.execute(select(grants).where(grants.c.source_id == grant.source_id)).one()
+
+
+def test_a_provider_that_is_not_set_up_takes_no_lease_and_begins_no_rental(
+    make: Factory, database: Database, environment: dict[str, str]
+) -> None:
+    film, viewer, now = make.video(level=2, provider="cloudflare"), Viewer(database), datetime.now(UTC)
+    rental = Grant("purchase", "cs_1", None, 0, 1, "rental", now, now + 30 * 24 * HOUR, None, film, 48)
+    viewer.holds(rental)
+    mux = {"mux": playback_signers(Environment(environment))["mux"]}
+    settings = Environment({}).playback()
+    without = Playback(database, mux, SystemClock(), settings)
+    mine = Claims(viewer.id, viewer.session)
+    with pytest.raises(UnavailableError):
+        without.open(mine, film, None)
+    with database.transaction() as tx:
+        begun = select(grants.c.first_played_at).where(grants.c.user_id == viewer.id)
+        assert tx.execute(begun).scalar_one() is None
+        leases = select(func.count()).where(playback_sessions.c.user_id == viewer.id)
+        assert tx.execute(leases).scalar_one() == 0
+    # Set up again; and then not any more, in the middle of the film.
+    whole = Playback(database, playback_signers(Environment(environment)), SystemClock(), settings)
+    opened = uuid.UUID(whole.open(mine, film, None)["session_id"])
+    with pytest.raises(UnavailableError):
+        without.beat(mine, opened, position=7, stop=False)
+    beaten = whole.beat(mine, opened, position=8, stop=False)
+    assert beaten is not None
+    assert beaten["position"] == 8

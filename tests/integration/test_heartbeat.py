@@ -97,6 +97,51 @@ def test_after_a_silence_it_goes_on_if_there_is_room(make: Factory) -> None:
     refused(beat(person, playback), 429, "too_many_streams")
 
 
+def begin(make: Factory, streams: int = 3) -> tuple[Person, Person, Person, str]:
+    """Three screens of one account, and a film of an hour."""
+    person = make.person()
+    make.entitle(person, level=1, streams=streams)
+    return person, make.login(person.email), make.login(person.email), str(make.video(duration=3600.0))
+
+
+def test_who_is_back_after_a_silence_goes_on_where_they_are(make: Factory) -> None:
+    """Another screen was heard of in the meantime, further on in the film: that was then."""
+    tablet, television, phone, film = begin(make)
+    mine = tablet.api.get("get-playback", video_id=film).json()
+    assert beat(tablet, mine, 100).status_code == 200
+    fall_silent(make, mine)
+    theirs = television.api.get("get-playback", video_id=film).json()
+    assert theirs["position"] == 100
+    assert beat(television, theirs, 500).status_code == 200
+    assert beat(tablet, mine, 130).json()["position"] == 130
+    assert phone.api.get("get-playback", video_id=film).json()["position"] == 130
+    listed = next(
+        video
+        for video in phone.api.get("list-videos", list="continue").json()["videos"]
+        if video["id"] == film
+    )
+    assert listed["position"] == 130
+
+
+def test_who_stopped_last_was_there_last(make: Factory) -> None:
+    """Also while the lease of a screen that fell silent before runs on."""
+    tablet, television, phone, film = begin(make)
+    theirs = television.api.get("get-playback", video_id=film).json()
+    mine = tablet.api.get("get-playback", video_id=film).json()
+    assert beat(television, theirs, 500).status_code == 200
+    assert beat(tablet, mine, 1000, stop=True).status_code == 204
+    assert phone.api.get("get-playback", video_id=film).json()["position"] == 1000
+
+
+def test_a_screen_that_only_opened_the_film_is_nowhere_else(make: Factory) -> None:
+    tablet, television, phone, film = begin(make)
+    mine = tablet.api.get("get-playback", video_id=film).json()
+    assert beat(tablet, mine, 100).status_code == 200
+    television.api.get("get-playback", video_id=film)
+    assert beat(tablet, mine, 200).status_code == 200
+    assert phone.api.get("get-playback", video_id=film).json()["position"] == 200
+
+
 def test_when_access_ends_the_next_one_says_so(make: Factory) -> None:
     person, playback = watching(make)
     with make.database.transaction() as tx:

@@ -367,3 +367,22 @@ def test_a_renewal_that_waited_counts_again(viewer: Viewer, make: Factory, crowd
             )
         assert renewal.result(10)["outcome"] == "too_many_streams"
     assert live_leases(viewer) == 1
+
+
+def test_code_of_before_asks_in_its_own_words(viewer: Viewer, make: Factory, database: Database) -> None:
+    """It does not say which providers are set up (docs/deployment.md, old code on the new schema)."""
+    viewer.may()
+    mine = {"login": viewer.session, "viewer": viewer.id}
+    opened = database.read(
+        "SELECT * FROM open_playback(CAST(:login AS uuid), CAST(:viewer AS uuid), CAST(:film AS uuid), NULL, 90)",
+        film=make.video(),
+        **mine,
+    )
+    assert opened is not None
+    beaten = database.read(
+        "SELECT * FROM heartbeat(CAST(:login AS uuid), CAST(:viewer AS uuid), CAST(:opened AS uuid), 7, false, 90)",
+        opened=opened["playback_session_id"],
+        **mine,
+    )
+    assert beaten is not None
+    assert (opened["outcome"], beaten["outcome"], beaten["position"]) == ("allowed", "allowed", 7)

@@ -157,6 +157,7 @@ class Film:
             video_id=self.id,
             takeover=None,
             lease_seconds=1,
+            providers=["mux", "cloudflare"],
         )
         assert found is not None
         # A free account watches one film at a time; that another one is on is no refusal of this one.

@@ -100,6 +100,7 @@ class Viewer:
             video_id=video_id,
             takeover=takeover,
             lease_seconds=lease_seconds,
+            providers=["mux", "cloudflare"],
         )
         assert found is not None
         return found
@@ -144,6 +145,7 @@ def ask_to_play(database: Database, claims: Claims, video_id: uuid.UUID) -> str:
         video_id=video_id,
         takeover=None,
         lease_seconds=90,
+        providers=["mux", "cloudflare"],
     )
     assert found is not None
     return str(found["outcome"])
