@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import stripe
@@ -26,9 +25,10 @@ from lib.config import CheckoutSettings, Plan, StripeSettings
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 from lib.web.operation import as_uuid
 
-_MOST_SUBSCRIPTIONS = 100
+_PAGE = 100
+# As many as a customer may have that live, and as many again that have ended.
+_MOST_SUBSCRIPTIONS = 1000
 _MOST_SESSIONS = 1000
-_MOST_PAGES = 100
 _MOST_CUSTOMERS = 2000
 # Seconds. Of Stripe's clock and the database's, and from the beginning of a customer to its being made.
 _CLOCKS_DIFFER = 60
@@ -170,6 +170,7 @@ class StripePayments:
             # The money first: a subscription that has ended is not looked at again.
             given_back = self._bills.give_back(found, why, refund_from) if refund_from else 0
             if found.status != "canceled":
+                self._release(found)
                 try:
                     self._v1.subscriptions.cancel(
                         subscription_id, {"cancellation_details": {"comment": ENDED_BECAUSE[why]}}
@@ -179,6 +180,20 @@ class StripePayments:
                     if error.code != "resource_missing":
                         raise
         return given_back
+
+    def _release(self, found: stripe.Subscription) -> None:
+        """From the schedule that a change of plan with the period's end has put it under. While one stands, Stripe
+        refuses to let the subscription's end be touched; and to end the schedule would prorate, beside our refund.
+        """
+        if found.schedule is None:
+            return
+        schedule = id_of(found.schedule)
+        try:
+            self._v1.subscription_schedules.release(schedule)
+        except stripe.InvalidRequestError:
+            # It ended by itself, or somebody was faster; then it holds nothing any more.
+            if self._v1.subscription_schedules.retrieve(schedule).status in ("not_started", "active"):
+                raise
 
     def checkout(self, session_id: str) -> CheckoutSession:
         with answered():
@@ -200,14 +215,15 @@ class StripePayments:
     def open_checkouts(self, customer_id: str) -> tuple[str, ...]:
         with answered():
             try:
-                found = self._v1.checkout.sessions.list(
-                    {"customer": customer_id, "status": "open", "limit": _MOST_PAGES}
+                listed = self._v1.checkout.sessions.list(
+                    {"customer": customer_id, "status": "open", "limit": _PAGE}
                 )
+                found = list(bounded(listed, _MOST_SESSIONS, f"open pages of {customer_id}"))
             except stripe.InvalidRequestError as error:
                 if error.code != "resource_missing":
                     raise
                 return ()
-        return tuple(session.id for session in found.data)
+        return tuple(session.id for session in found)
 
     def delete_customer(self, customer_id: str) -> None:
         with answered():
@@ -237,19 +253,20 @@ class StripePayments:
             try:
                 if getattr(self._v1.customers.retrieve(customer_id), "deleted", False):
                     return Customer(deleted=True, subscriptions=())
-                found = self._v1.subscriptions.list(
+                listed = self._v1.subscriptions.list(
                     {
                         "customer": customer_id,
                         "status": "all",
-                        "limit": _MOST_SUBSCRIPTIONS,
+                        "limit": _PAGE,
                         "expand": ["data.default_payment_method"],
                     }
                 )
+                found = list(bounded(listed, _MOST_SUBSCRIPTIONS, f"subscriptions of {customer_id}"))
             except stripe.InvalidRequestError as error:
                 if error.code != "resource_missing":
                     raise
                 raise CustomerGoneError(customer_id) from None
-            newest_first = sorted(found.data, key=lambda item: item.created, reverse=True)
+            newest_first = sorted(found, key=lambda item: item.created, reverse=True)
             subscriptions = tuple(
                 paid_subscription(item, self._bills.missed(item), self._bills.taken_back(item))
                 for item in newest_first
@@ -267,7 +284,7 @@ class StripePayments:
                 "expand": ["data.payment_intent.latest_charge"],
             }
         )
-        for session in islice(finished.auto_paging_iter(), _MOST_SESSIONS):
+        for session in bounded(finished, _MOST_SESSIONS, f"finished pages of {customer_id}"):
             sold = metadata_of(session)
             video_id, hours = as_uuid(sold.get("video_id", "")), sold.get("rental_hours", "")
             if video_id is None or session.payment_status == "unpaid":

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import stripe
-from stripe.params.billing_portal import ConfigurationCreateParamsFeatures
+from stripe.params.billing_portal import (
+    ConfigurationCreateParamsFeatures,
+    ConfigurationCreateParamsFeaturesSubscriptionUpdateProduct,
+)
 
 from lib.adapters.stripe_client import answered, connect
 from lib.adapters.stripe_objects import metadata_of
@@ -234,6 +237,14 @@ def _offers(prices: list[stripe.Price]) -> str:
     return " ".join(sorted(price.id for price in prices))[:500]
 
 
+def _products(prices: list[stripe.Price]) -> list[ConfigurationCreateParamsFeaturesSubscriptionUpdateProduct]:
+    """Each product once, with the prices of all plans that share it: Stripe refuses it twice."""
+    of_product: dict[str, list[str]] = {}
+    for price in prices:
+        of_product.setdefault(str(price.product), []).append(price.id)
+    return [{"product": product, "prices": ids} for product, ids in of_product.items()]
+
+
 def _features(prices: list[stripe.Price]) -> ConfigurationCreateParamsFeatures:
     return {
         "invoice_history": {"enabled": True},
@@ -243,7 +254,7 @@ def _features(prices: list[stripe.Price]) -> ConfigurationCreateParamsFeatures:
             "enabled": True,
             "default_allowed_updates": ["price"],
             "proration_behavior": "always_invoice",
-            "products": [{"product": str(price.product), "prices": [price.id]} for price in prices],
+            "products": _products(prices),
             "schedule_at_period_end": {
                 "conditions": [{"type": "decreasing_item_amount"}, {"type": "shortening_interval"}]
             },

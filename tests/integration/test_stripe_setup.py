@@ -47,6 +47,14 @@ class Shop:
         found: dict[str, Any] = response.json()
         return found
 
+    def post(self, path: str, **form: Any) -> None:
+        response = httpx.post(
+            f"{self.stack.base_url}/sandbox/stripe/v1/{path}",
+            data=form,
+            headers={"Authorization": f"Bearer {self.stack.settings.stripe_secret_key}"},
+        )
+        assert response.status_code == 200, response.text
+
     def price(self, number: int) -> dict[str, Any]:
         found = self.get(
             "prices", **{"lookup_keys[]": self.plans[number]["stripe_lookup_key"], "active": "true"}
@@ -96,6 +104,29 @@ def test_a_price_that_changed_takes_the_key_along(shop: Shop) -> None:
     assert (after["unit_amount"], after["product"]) == (600, before["product"])
     old = shop.get(f"prices/{before['id']}")
     assert (old["lookup_key"], old["unit_amount"]) == (None, 500), "who pays it goes on paying it"
+    assert shop.run() == []
+
+
+def test_plans_whose_prices_share_a_product_are_offered_together(shop: Shop) -> None:
+    shop.run()
+    monthly = shop.price(0)
+    yearly = shop.plan("small-yearly", 1, 5000)
+    yearly["price"]["interval"], yearly["name"] = "year", shop.plans[0]["name"]
+    shop.post(
+        "prices",
+        product=monthly["product"],
+        currency="usd",
+        unit_amount=5000,
+        lookup_key=yearly["stripe_lookup_key"],
+        **{"recurring[interval]": "year"},
+    )
+    shop.plans.append(yearly)
+    (portal,) = shop.run()
+    assert (portal["what"], portal["action"]) == ("portal", "update")
+    found = shop.get(f"billing_portal/configurations/{portal['id']}")
+    products = found["features"]["subscription_update"]["products"]
+    assert [each["product"] for each in products] == [monthly["product"], shop.price(1)["product"]]
+    assert products[0]["prices"] == [monthly["id"], shop.price(2)["id"]]
     assert shop.run() == []
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 import stripe
 
@@ -158,6 +159,45 @@ def test_a_difference_that_is_refunded_takes_no_access_and_the_period_s_bill_doe
     assert told() is None
     shop.box.v1.refunds.create({"charge": first.id})
     assert told() == "refunded"
+
+
+def downgraded(shop: Shop) -> str:
+    """A subscription that changes to a lower plan with its period, as the portal does it: by a schedule."""
+    subscription = shop.subscribed(line_items=[{"price": shop.box.price("premium_monthly"), "quantity": 1}])
+    visit = shop.box.v1.billing_portal.sessions.create({"customer": shop.customer})
+    change = {"subscription": subscription, "action": "change", "price": shop.box.price()}
+    assert httpx.post(visit.url, data=change, timeout=15).status_code == 303
+    assert shop.box.v1.subscriptions.retrieve(subscription).schedule
+    return subscription
+
+
+def test_what_is_under_a_schedule_is_ended_too(shop: Shop) -> None:
+    subscription = downgraded(shop)
+    schedule = str(shop.box.v1.subscriptions.retrieve(subscription).schedule)
+    for _ in range(2):
+        assert shop.end(subscription) == 1499
+    ended = shop.box.v1.subscriptions.retrieve(subscription)
+    assert (ended.status, ended.schedule) == ("canceled", None)
+    assert shop.box.v1.subscription_schedules.retrieve(schedule).status == "released"
+    assert shop.payments.customer(shop.customer).subscriptions[0].ended_because == "revoked"
+
+
+def test_what_is_under_a_schedule_goes_with_its_customer(shop: Shop) -> None:
+    subscription = downgraded(shop)
+    shop.payments.delete_customer(shop.customer)
+    assert shop.box.v1.subscriptions.retrieve(subscription).status == "canceled"
+
+
+def test_every_subscription_of_a_customer_is_read(shop: Shop) -> None:
+    first = shop.subscribed()
+    kept = shop.box.state.get("stripe.subscription", first)
+    assert kept is not None
+    for number in range(100):
+        ended = {"id": f"sub_{number}", "status": "canceled", "created": kept["created"] + 1}
+        shop.box.state.put("stripe.subscription", f"sub_{number}", kept | ended)
+    found = shop.payments.customer(shop.customer).subscriptions
+    assert len(found) == 101
+    assert (found[-1].id, found[-1].status) == (first, "active")
 
 
 def test_an_interval_that_changed_counts_what_the_old_one_left(shop: Shop) -> None:

@@ -134,6 +134,9 @@ def _check_features(book: Book, features: Mapping[str, Any]) -> None:
     where = "features[subscription_update]"
     if update.get("enabled") and not update.get("products"):
         raise Refusal("Products must be set if subscription updates are enabled.", param=f"{where}[products]")
+    named = [offered["product"] for offered in update.get("products") or []]
+    if len(named) != len(set(named)):
+        raise Refusal("A product can be listed once only.", param=f"{where}[products]")
     for number, offered in enumerate(update.get("products") or []):
         book.get("product", offered["product"], f"{where}[products][{number}][product]")
         for index, price_id in enumerate(offered["prices"]):

@@ -47,6 +47,7 @@ _PREFIXES = {
     "subscription": "sub",
     "radar.early_fraud_warning": "issfr",
     "subscription_item": "si",
+    "subscription_schedule": "sub_sched",
     "webhook_endpoint": "we",
 }
 

@@ -113,7 +113,7 @@ def renew(book: Book, subscription: Object, *, declined: bool = False, at_once: 
     items: Object = subscription["items"]
     if following := subscription.get("_next_price"):
         items = _with_price(items, book.get("price", following))
-    changes: dict[str, Any] = {"billing_cycle_anchor": anchor, "schedule": None, "_next_price": None}
+    changes: dict[str, Any] = {"billing_cycle_anchor": anchor} | leave_schedule(book, subscription)
     changes["items"] = _with_period(items, start, period_end(anchor, recurring, start))
     changes["discounts"] = _lasting(book, subscription)
     if subscription["status"] == "trialing":
@@ -156,6 +156,7 @@ def cancel(
         cancel_at=None,
         pause_collection=None,
         cancellation_details=subscription["cancellation_details"] | {"reason": reason} | details,
+        **leave_schedule(book, subscription),
     )
     book.tell("customer.subscription.deleted", subscription)
     return subscription
@@ -222,18 +223,36 @@ def change_now(book: Book, subscription: Object, price: Object, proration: str) 
     after = copy.deepcopy(subscription)
     item = after["items"]["data"][0]
     reprice(book, after, item, price, item["quantity"], proration)
-    after.update(schedule=None, _next_price=None)
+    after.update(leave_schedule(book, subscription))
     return book.change(subscription, "customer.subscription.updated", **after)
 
 
 def change_at_period_end(book: Book, subscription: Object, price: Object) -> Object:
     """Another plan from the next period on; until then the one that is paid for."""
+    leave_schedule(book, subscription)
+    schedule = objects.subscription_schedule(book.now(), subscription, period(subscription))
+    book.create(schedule, "subscription_schedule.created")
     return book.change(
         subscription,
         "customer.subscription.updated",
-        schedule=f"sub_sched_{subscription['id'].removeprefix('sub_')}",
+        schedule=schedule["id"],
         _next_price=price["id"],
     )
+
+
+def leave_schedule(book: Book, subscription: Object) -> dict[str, Any]:
+    """Releases it from its schedule, if it has one; the changes that are left to make."""
+    schedule = book.find("subscription_schedule", subscription["schedule"])
+    if schedule is not None:
+        book.change(
+            schedule,
+            "subscription_schedule.released",
+            status="released",
+            released_at=book.now(),
+            released_subscription=subscription["id"],
+            subscription=None,
+        )
+    return {"schedule": None, "_next_price": None}
 
 
 def open_invoices(book: Book, subscription: Object) -> list[Object]:

@@ -353,6 +353,27 @@ def subscription_item(
     }
 
 
+def subscription_schedule(now: int, subscription: Object, period: tuple[int, int]) -> Object:
+    """What a change with the period's end puts a subscription under."""
+    return {
+        **_head("subscription_schedule", now),
+        "application": None,
+        "canceled_at": None,
+        "completed_at": None,
+        "current_phase": {"start_date": period[0], "end_date": period[1]},
+        "customer": subscription["customer"],
+        "customer_account": None,
+        "end_behavior": "release",
+        "metadata": {},
+        "phases": [],
+        "released_at": None,
+        "released_subscription": None,
+        "status": "active",
+        "subscription": subscription["id"],
+        "test_clock": None,
+    }
+
+
 def _plan(price: Object) -> Object:
     same = ("id", "active", "billing_scheme", "created", "currency", "livemode", "metadata", "nickname")
     return {

@@ -443,6 +443,20 @@ ROUTES = (
     ),
     Route(
         "GET",
+        "/v1/subscription_schedules/{id}",
+        p.SubscriptionScheduleRetrieveParams,
+        "",
+        _one("subscription_schedule"),
+    ),
+    Route(
+        "POST",
+        "/v1/subscription_schedules/{id}/release",
+        p.SubscriptionScheduleReleaseParams,
+        "",
+        lambda c: subscriptions.release(c.book, c.id),
+    ),
+    Route(
+        "GET",
         "/v1/invoices",
         p.InvoiceListParams,
         f"{_PAGING} collection_method customer status subscription",

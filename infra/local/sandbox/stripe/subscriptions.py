@@ -17,6 +17,8 @@ def update(book: Book, id: str, given: Mapping[str, Any]) -> Object:
         raise Refusal("A canceled subscription can only update its cancellation_details and metadata.")
     if "cancel_at" in given and "cancel_at_period_end" in given:
         raise exclusive("cancel_at", "cancel_at_period_end")
+    if given.keys() & {"cancel_at", "cancel_at_period_end"}:
+        _refuse_scheduled(subscription)
     after = copy.deepcopy(subscription)
     if "cancel_at_period_end" in given:
         after |= lifecycle.ending(book, subscription, given["cancel_at_period_end"])
@@ -92,7 +94,30 @@ def cancel(book: Book, id: str, given: Mapping[str, Any]) -> Object:
     subscription = book.get("subscription", id)
     if subscription["status"] == "canceled":
         raise missing("subscription", id)
+    # Stripe's pages do not say whether this is refused as well; who gets along with a refusal gets along with both.
+    _refuse_scheduled(subscription)
     return lifecycle.cancel(book, subscription, **cleared(given.get("cancellation_details", {})))
+
+
+def release(book: Book, id: str) -> Object:
+    """POST /v1/subscription_schedules/:id/release."""
+    schedule = book.get("subscription_schedule", id)
+    if schedule["status"] != "active":
+        raise Refusal(
+            f"You cannot release a subscription schedule that is currently in the `{schedule['status']}` status."
+        )
+    subscription = book.get("subscription", schedule["subscription"])
+    changes = lifecycle.leave_schedule(book, subscription)
+    book.change(subscription, "customer.subscription.updated", **changes)
+    return book.get("subscription_schedule", id)
+
+
+def _refuse_scheduled(subscription: Object) -> None:
+    if subscription["schedule"] is not None:
+        raise Refusal(
+            f"The subscription is managed by the subscription schedule `{subscription['schedule']}`, and updating any"
+            " cancelation behavior directly is not allowed. Please update the schedule instead."
+        )
 
 
 def resume(book: Book, id: str) -> Object:
