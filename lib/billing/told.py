@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from lib.database.texts import can_be_kept
 from lib.errors import MalformedRequestError
 
 # What can change who may watch. Others are kept and acknowledged.
@@ -57,7 +58,7 @@ def told(event: Any) -> ToldEvent:
     """
     try:
         event_id, type_ = event.get("snapshot_event") or event["id"], event["type"]
-        if not (isinstance(event_id, str) and isinstance(type_, str) and 0 < len(event_id) <= 255):
+        if _text(event_id) != event_id or not event_id or _text(type_) is None:
             raise TypeError
         concerned = (event.get("data") or {}).get("object") or {}
         related = event.get("related_object") or {}
@@ -72,4 +73,4 @@ def told(event: Any) -> ToldEvent:
 
 
 def _text(value: Any) -> str | None:
-    return value[:255] if isinstance(value, str) and "\x00" not in value else None
+    return value[:255] if isinstance(value, str) and can_be_kept(value) else None

@@ -6,8 +6,9 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
+from pg8000.exceptions import Error as DriverError
 from pg8000.exceptions import InterfaceError as DriverInterfaceError
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from lib.config import DatabaseSettings
@@ -117,4 +118,14 @@ def _engine(pool: Pool) -> Engine:
 
     engine = create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
     event.listen(engine, "invalidate", spoil)
+    event.listen(engine, "handle_error", _give_up_if_half_said)
     return engine
+
+
+def _give_up_if_half_said(context: ExceptionContext) -> None:
+    """A statement that failed on our side, such as one with text that UTF-8 cannot write, was half said by then.
+    Whoever got the connection next would read answers that are not theirs: nobody gets it.
+    """
+    if not isinstance(context.original_exception, DriverError):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False

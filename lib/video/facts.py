@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from lib.database.texts import can_be_kept
+
 _LONGEST_SECONDS = 1e7
 _LONGEST_ID = 255
 _LONGEST_REASON = 500
@@ -11,7 +13,7 @@ _MOST_LANGUAGES = 100
 
 def identifier(value: object) -> str:
     """An id. Raises ValueError."""
-    if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or "\x00" in value:
+    if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_ID or not can_be_kept(value):
         raise ValueError("not an id")
     return value
 
@@ -26,7 +28,7 @@ def duration(value: object) -> float:
 def reason(value: object) -> str:
     """Why a video failed, for its admin."""
     text = value.replace("\x00", "")[:_LONGEST_REASON] if isinstance(value, str) else ""
-    return text or "The file could not be processed"
+    return (text if can_be_kept(text) else "") or "The file could not be processed"
 
 
 def languages(values: Iterable[object]) -> tuple[str, ...]:
@@ -34,6 +36,6 @@ def languages(values: Iterable[object]) -> tuple[str, ...]:
     tags = {
         value: None
         for value in values
-        if isinstance(value, str) and 1 <= len(value) <= _LONGEST_LANGUAGE and "\x00" not in value
+        if isinstance(value, str) and 1 <= len(value) <= _LONGEST_LANGUAGE and can_be_kept(value)
     }
     return tuple(tags)[:_MOST_LANGUAGES]

@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 from lib.database.engine import Database
+from lib.database.texts import can_be_kept
 from lib.errors import InvalidSignatureError, MalformedRequestError
 from lib.video import store
 from lib.video.facts import identifier
@@ -88,7 +89,7 @@ def _step(type_: str, data: dict[str, Any]) -> tuple[uuid.UUID, str, Progress] |
     if video_id is None or progress is None:
         return None
     upload_id = data.get("id" if of_upload else "upload_id")
-    return video_id, upload_id if isinstance(upload_id, str) else "", progress
+    return video_id, upload_id if isinstance(upload_id, str) and can_be_kept(upload_id) else "", progress
 
 
 def _progress(type_: str, data: dict[str, Any]) -> Progress | None:

@@ -599,3 +599,17 @@ def test_a_mistake_of_ours_is_no_outage(server: Server) -> None:
         connection.execute(text("SELECT nothing"))
     # And the connection it was made on is of use to the next.
     assert server.ask("/read").json == {"one": 1}
+
+
+@pytest.mark.parametrize("value", ["\ud800", [1, "\udfff"], "a\x00b", object()])
+def test_what_cannot_be_written_spoils_no_connection(apart: str, value: object) -> None:
+    """The driver finds it out halfway: whoever gets the connection next would read what was meant for this one."""
+    database = Database(Environment({"DATABASE_URL": apart, "DB_POOL_SIZE": "1"}).database())
+    for number in range(3):
+        with pytest.raises((UnicodeEncodeError, DBAPIError)), database.transaction() as tx:
+            tx.execute(text("SELECT CAST(:value AS int)"), {"value": value})
+        with database.transaction() as tx:
+            assert tx.execute(text("SELECT CAST(:number AS int)"), {"number": number}).scalar_one() == number
+        found = database.read("SELECT CAST(:number AS int) AS found", number=number)
+        assert found == {"found": number}
+    database.dispose()
