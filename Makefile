@@ -24,8 +24,9 @@ test: $(VENV)/.tests ## all tests but the browser's (ARGS="-k story" for some)
 test-browser: $(VENV)/.tests ## the client in Chromium, which must be installed (ARGS="-k keyboard" for some)
 	@python -m pytest -n 2 --dist loadfile tests/browser $(ARGS)
 
-faults: $(VENV)/.tests ## what may go wrong, all of it: every order, every death, thousands of events (FAULTS_SEED=… again)
-	@FAULTS=all python -m pytest -s --timeout 3600 tests/faults $(ARGS)
+faults: $(VENV)/.tests ## what may go wrong, all of it: deaths, outages, load, wrong clocks (FAULTS_SEED=… again; FAULTS_LOAD_SECONDS=600)
+	@rm -rf build/faults build/faults.json
+	@FAULTS=all python -m pytest -s --timeout 3600 tests/faults $(ARGS); ended=$$?; python -m tests.faults.counts; exit $$ended
 
 timing: $(VENV)/.timing ## whether the time an answer takes tells who has an account (docs/security.md)
 	@python -m tests.timing $(ARGS)

@@ -116,9 +116,13 @@ def _engine(pool: Pool) -> Engine:
         if isinstance(error, DriverInterfaceError):
             pool.forget()
 
+    def notice_if_read_only(context: ExceptionContext) -> None:
+        pool.forget_if_read_only(context.original_exception)
+
     engine = create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
     event.listen(engine, "invalidate", spoil)
     event.listen(engine, "handle_error", _give_up_if_half_said)
+    event.listen(engine, "handle_error", notice_if_read_only)
     return engine
 
 

@@ -126,6 +126,14 @@ class Pool:
                     raise
                 self.forget()
                 return self._run(sql, parameters)
+            except DatabaseError as error:
+                self.forget_if_read_only(error)
+                raise
+
+    def forget_if_read_only(self, error: BaseException) -> None:
+        """A primary that became a standby reads only: the address may lead to another by now."""
+        if sqlstate(error) == _READ_ONLY:
+            self.forget()
 
     def _run(self, sql: str, parameters: Mapping[str, object]) -> dict[str, Any] | None:
         pooled = self.lend()
@@ -183,8 +191,9 @@ def open_pool(settings: DatabaseSettings) -> Pool:
     return Pool(settings)
 
 
-# lock not available, query canceled (timeouts), shutdowns, too many connections, deadlock
-TRANSIENT = {"55P03", "57014", "57P01", "57P02", "57P03", "53300", "40P01", "40001", "25P03"}
+_READ_ONLY = "25006"
+# lock not available, query canceled (timeouts), shutdowns, too many connections, deadlock, idle for too long
+TRANSIENT = {"55P03", "57014", "57P01", "57P02", "57P03", "53300", "40P01", "40001", "25P03", _READ_ONLY}
 
 
 @contextmanager

@@ -5,11 +5,13 @@ import random
 
 import pytest
 
+# Whether there is time for all of it.
+THOROUGH = os.environ.get("FAULTS") == "all"
+
 
 @pytest.fixture(scope="session")
 def thorough() -> bool:
-    """Whether there is time for all of it."""
-    return os.environ.get("FAULTS") == "all"
+    return THOROUGH
 
 
 @pytest.fixture
