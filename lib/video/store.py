@@ -6,10 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, false, func, insert, or_, select, true, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.database.schema import audit_log, playback_sessions, sessions, users, videos
 from lib.video.ports import Progress, Upload
 
+# As long as an Idempotency-Key is kept.
+ANNOUNCED_AGAIN = timedelta(hours=24)
 # All but what only searching needs.
 COLUMNS = tuple(column for column in videos.c if column.name != "search")
 
@@ -25,10 +28,12 @@ def add(
     provider: str,
     created_by: uuid.UUID,
     upload: Upload,
-) -> Row[Any]:
+) -> Row[Any] | None:
+    """The new video. One that was announced under this id within the day, and of which nobody has heard, gets its
+    place anew; None where the id is any other's."""
+    new = upsert(videos)
     return tx.execute(
-        insert(videos)
-        .values(
+        new.values(
             id=video_id,
             title=title,
             description=description,
@@ -38,8 +43,18 @@ def add(
             created_by=created_by,
             upload_id=upload.id,
         )
+        .on_conflict_do_update(
+            index_elements=[videos.c.id],
+            set_={"upload_id": new.excluded.upload_id, "updated_at": func.now()},
+            where=and_(
+                videos.c.status == "waiting",
+                videos.c.deleted_at.is_(None),
+                videos.c.provider == provider,
+                videos.c.created_at > func.now() - ANNOUNCED_AGAIN,
+            ),
+        )
         .returning(*COLUMNS)
-    ).one()
+    ).first()
 
 
 def find(tx: Connection, video_id: uuid.UUID | None, *, lock: bool = False) -> Row[Any] | None:

@@ -50,12 +50,21 @@ class Uploads:
         self._providers = providers
 
     def announce(
-        self, user_id: uuid.UUID, body: UploadAssetBody, *, address: str = ""
+        self,
+        user_id: uuid.UUID,
+        body: UploadAssetBody,
+        *,
+        attempt: uuid.UUID | None = None,
+        address: str = "",
     ) -> tuple[Row[Any], Upload]:
         """A video that waits for its file.
 
         The provider is asked first and the row written after: a crash in between leaves an upload that
         nobody knows, which ends by itself, and never a row that waits for nothing.
+
+        Args:
+            attempt: becomes the video's id: announced again after a crash that left a row and no answer, it is the
+                same video, with a new place.
 
         Raises:
             InvalidRequestError: the provider is not set up here.
@@ -68,7 +77,7 @@ class Uploads:
             raise InvalidRequestError(
                 errors=[FieldError("provider", "not_configured", "This provider is not set up")]
             )
-        video_id = uuid.uuid4()
+        video_id = attempt or uuid.uuid4()
         upload = provider.create_upload(video_id=video_id, title=body.title, size=body.size)
         with self._database.transaction() as tx:
             if not store.is_there(tx, user_id):
@@ -84,13 +93,19 @@ class Uploads:
                 created_by=user_id,
                 upload=upload,
             )
-            told = {"video_id": str(video_id), "provider": name}
-            store.record(tx, "video_announced", told, user_id=user_id, address=address)
+            if video is not None:
+                told = {"video_id": str(video_id), "provider": name}
+                store.record(tx, "video_announced", told, user_id=user_id, address=address)
+        if video is None:
+            # The key was used before, longer ago than it is kept.
+            return self.announce(user_id, body, address=address)
         return video, upload
 
 
 def upload_asset(uploads: Uploads, call: Call) -> Answer:
-    video, upload = uploads.announce(call.user().user_id, call.body, address=call.address)
+    video, upload = uploads.announce(
+        call.user().user_id, call.body, attempt=call.attempt, address=call.address
+    )
     call.notes["video_id"] = str(video.id)
     body = {
         "video": {

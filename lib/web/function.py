@@ -160,12 +160,15 @@ class _Function:
             return handler(call)
         if not 1 <= len(key) <= 255 or "\x00" in key:
             raise InvalidRequestError("Idempotency-Key should have 1 to 255 characters")
+        user_id = call.user().user_id
+        # What was understood, not how it was spaced.
+        request_hash = hashlib.sha256(call.body.model_dump_json().encode()).digest()
+        call.attempt = uuid.uuid5(user_id, f"{operation.function} {key} {request_hash.hex()}")
         return self._idempotency.answer(
-            user_id=call.user().user_id,
+            user_id=user_id,
             function=operation.function,
             key=key,
-            # What was understood, not how it was spaced.
-            request_hash=hashlib.sha256(call.body.model_dump_json().encode()).digest(),
+            request_hash=request_hash,
             fulfil=lambda: handler(call),
         )
 

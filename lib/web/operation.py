@@ -80,6 +80,8 @@ class Call:
 
     `claims` is there from Who.TOKEN on, `caller` from Who.USER on (and for Who.EITHER with a token), `service` for
     Who.SERVICE.
+    `attempt` stands for the request and all its repetitions, where it came with an `Idempotency-Key`: an id to name by
+    it what must not be made twice.
     `headers` is keyed as WSGI spells them (`Stripe-Signature`). What a handler puts into `notes` joins the
     log line.
     """
@@ -92,6 +94,7 @@ class Call:
     claims: Claims | None = None
     caller: Caller | None = None
     service: str | None = None
+    attempt: uuid.UUID | None = None
     notes: dict[str, object] = field(default_factory=dict)
 
     def user(self) -> Caller:

@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import imageio_ffmpeg
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from infra.local.supervisor import Stack
 from lib.adapters.playback_signers import MuxSigner
 from lib.config import Environment
 from lib.database.engine import Database
-from lib.database.schema import audit_log, users, videos
+from lib.database.schema import audit_log, idempotency_keys, users, videos
 from lib.errors import InvalidRequestError, InvalidTokenError, UnavailableError
 from lib.video.uploads import UploadAssetBody, Uploads
 from tests.api import refused
@@ -352,6 +352,36 @@ def test_one_key_is_one_film(admin: Person, database: Database) -> None:
     assert rows(database, f"{title}!") == 0
     assert announce(admin, title, f"{key}-2").json()["video"] != answers[0].json()["video"]
     assert rows(database, title) == 2
+
+
+def forget_the_answer(database: Database, key: str, *, age: timedelta = timedelta()) -> None:
+    """As if its request had died before the answer was kept, so long ago that the key is free again."""
+    with database.transaction() as tx:
+        tx.execute(delete(idempotency_keys).where(idempotency_keys.c.key == key))
+        tx.execute(
+            update(videos).where(videos.c.title == f"Film {key}").values(created_at=videos.c.created_at - age)
+        )
+
+
+def test_a_key_whose_answer_was_lost_is_the_same_film_with_a_new_place(
+    admin: Person, database: Database
+) -> None:
+    key = uuid.uuid4().hex
+    first = announce(admin, f"Film {key}", key).json()
+    forget_the_answer(database, key)
+    again = announce(admin, f"Film {key}", key).json()
+    assert again["video"] == first["video"]
+    assert again["upload"]["url"] != first["upload"]["url"]
+    assert rows(database, f"Film {key}") == 1
+
+
+def test_a_key_that_was_forgotten_is_another_film(admin: Person, database: Database) -> None:
+    key = uuid.uuid4().hex
+    first = announce(admin, f"Film {key}", key).json()
+    forget_the_answer(database, key, age=timedelta(hours=25))
+    again = announce(admin, f"Film {key}", key).json()
+    assert again["video"]["id"] != first["video"]["id"]
+    assert rows(database, f"Film {key}") == 2
 
 
 def test_a_key_belongs_to_one_person(admin: Person, crew: Factory, database: Database) -> None:
