@@ -58,6 +58,7 @@ class OidcCallers:
         except (jwt.PyJWTError, ValueError):
             raise InvalidTokenError from None
         email = payload.get("email")
-        if payload.get("email_verified") is not True or email not in self._settings.emails:
+        known = isinstance(email, str) and email in self._settings.emails
+        if payload.get("email_verified") is not True or not known:
             raise ForbiddenError
         return str(email)
