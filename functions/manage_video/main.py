@@ -1,4 +1,4 @@
-"""manage-video: an admin looks at a film, changes and deletes it."""
+"""manage-video: an admin looks at films, changes and deletes them."""
 
 import os
 from functools import partial
@@ -9,16 +9,17 @@ from lib.adapters.playback_signers import playback_signers
 from lib.adapters.task_queue import task_queue
 from lib.config import Environment
 from lib.database.engine import open_database
-from lib.video import managing
+from lib.video import managed, managing
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
 database = open_database(env.database())
-management = managing.Management(database, task_queue(env.tasks()), playback_signers(env), SystemClock())
+films = managed.ManagedVideos(database, playback_signers(env), SystemClock())
+management = managing.Management(database, task_queue(env.tasks()), films)
 manage_video = serve(
     [
-        (managing.GET_VIDEO, partial(managing.get_video, management)),
+        (managed.GET_VIDEO, partial(managed.get_video, films)),
         (managing.CHANGE_VIDEO, partial(managing.change_video, management)),
         (managing.DELETE_VIDEO, partial(managing.delete_video, management)),
     ],

@@ -23,7 +23,16 @@ from lib.accounts import account, keys, link_endpoints
 from lib.accounts import endpoints as accounts
 from lib.billing import endpoints as billing
 from lib.billing import events, plans, redeeming
-from lib.video import catalogue, cloudflare_events, heartbeats, managing, mux_events, playback, uploads
+from lib.video import (
+    catalogue,
+    cloudflare_events,
+    heartbeats,
+    managed,
+    managing,
+    mux_events,
+    playback,
+    uploads,
+)
 from lib.web import tasks
 from lib.web.answers import Problem
 from lib.web.operation import Operation, Who
@@ -45,7 +54,7 @@ OPERATIONS = (
     playback.GET_PLAYBACK,
     heartbeats.HEARTBEAT,
     uploads.UPLOAD_ASSET,
-    managing.GET_VIDEO,
+    managed.GET_VIDEO,
     managing.CHANGE_VIDEO,
     managing.DELETE_VIDEO,
     mux_events.MUX_WEBHOOK,

@@ -42,6 +42,7 @@ metadata = MetaData(
 
 NOW = text("now()")
 # What viewers can see, apart from when it is available.
+PUBLISHED = "published AND status = 'ready' AND deleted_at IS NULL"
 SHOWN = "published AND listed AND status = 'ready' AND deleted_at IS NULL"
 ENTITLEMENT_REASONS = (
     "subscription",
@@ -527,6 +528,13 @@ videos = Table(
     Index("ix_videos_level", "level", "created_at", "id", postgresql_where=text(SHOWN)),
     Index("ix_videos_series", "series", postgresql_where=text(SHOWN)),
     Index("ix_videos_search", "search", postgresql_using="gin", postgresql_where=text(SHOWN)),
+    # What admins look through.
+    Index(
+        "ix_videos_managed",
+        "created_at",
+        "id",
+        postgresql_where=text("deleted_at IS NULL AND status <> 'removed'"),
+    ),
     # What reconcile looks for.
     Index(
         "ix_videos_unfinished",

@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import RootModel
+
 from lib.web.answers import AnswerModel
 
 
@@ -99,6 +101,15 @@ class ManagedVideo(AnswerModel):
 
 class VideoAnswer(AnswerModel):
     video: ManagedVideo
+
+
+class ManagedVideosAnswer(AnswerModel):
+    videos: list[ManagedVideo]
+    next_cursor: str | None
+
+
+class VideoOrVideosAnswer(RootModel[VideoAnswer | ManagedVideosAnswer]):
+    """One of them, or a page of all."""
 
 
 class PlaybackTokens(AnswerModel):

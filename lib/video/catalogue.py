@@ -1,11 +1,9 @@
 """list-videos: what can be watched. Public, and without a model library; with a token it knows how far one got."""
 
-import base64
-import binascii
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -13,16 +11,16 @@ from sqlalchemy import Row
 from lib.database.engine import Database
 from lib.errors import FieldError, InvalidRequestError, InvalidTokenError, MalformedRequestError
 from lib.video import search
+from lib.video.paging import CURSOR, LIMIT, limit_of, read, written
 from lib.video.ports import PlaybackSigner
 from lib.video.search import Wish
-from lib.web.operation import Answer, Call, Operation, Query, Who, rfc3339
+from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
 from lib.web.ports import Clock
 
 # Six hours at least, once cut to the hour.
 PICTURE_LIFE = timedelta(hours=7)
 _LONGEST_QUERY = 200
 _HIGHEST_LEVEL = 1000
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 LIST_VIDEOS = Operation(
     function="list-videos",
@@ -33,9 +31,10 @@ LIST_VIDEOS = Operation(
     "titles, series and descriptions that have words beginning so, or else nearly so.",
     who=Who.EITHER,
     query=(
+        Query("video_id", "Only this one, listed or not, if it can be watched; goes alone"),
         Query("q", "Words to look for", longest=_LONGEST_QUERY),
-        Query("limit", "How many at most, 1 to 100 (20)", kind="integer", least=1, most=100),
-        Query("cursor", "`next_cursor` of the page before"),
+        LIMIT,
+        CURSOR,
         Query("level", "Only those of this level", kind="integer", least=0, most=_HIGHEST_LEVEL),
         Query("free", "`true`: only those that need no plan, which is level 0", choices=("true",)),
         Query("series", "Only those of this series, by season and episode", longest=_LONGEST_QUERY),
@@ -70,7 +69,7 @@ class Catalogue:
         Raises:
             MalformedRequestError: the cursor is none of ours, or of another kind of list.
         """
-        after = _read(cursor, (int, int, uuid.UUID) if wish.series is not None else (datetime, uuid.UUID))
+        after = read(cursor, (int, int, uuid.UUID) if wish.series is not None else (datetime, uuid.UUID))
         with self._database.transaction() as tx:
             # One more than asked for tells whether there is a next page.
             rows = search.page(tx, wish, after=after, limit=limit + 1)
@@ -79,8 +78,16 @@ class Catalogue:
                 rows, more = search.nearly(tx, wish, limit=limit), False
             rows = rows[:limit]
             seen = {} if user_id is None else search.progress(tx, user_id, [row.id for row in rows])
-        next_cursor = _written(search.place(rows[-1], wish)) if more else None
+        next_cursor = written(search.place(rows[-1], wish)) if more else None
         return self._answer([(row, seen.get(row.id)) for row in rows], next_cursor)
+
+    def one(self, video_id: uuid.UUID | None, *, user_id: uuid.UUID | None = None) -> dict[str, Any]:
+        """A page with this film alone, or with none where viewers cannot see it now."""
+        with self._database.transaction() as tx:
+            row = search.one(tx, video_id)
+            found = [] if row is None else [row]
+            seen = {} if user_id is None else search.progress(tx, user_id, [each.id for each in found])
+        return self._answer([(each, seen.get(each.id)) for each in found], None)
 
     def watched(
         self, user_id: uuid.UUID, *, unfinished: bool, cursor: str | None, limit: int
@@ -90,11 +97,11 @@ class Catalogue:
         Raises:
             MalformedRequestError: as `page`.
         """
-        after = _read(cursor, (datetime, uuid.UUID))
+        after = read(cursor, (datetime, uuid.UUID))
         with self._database.transaction() as tx:
             rows = search.watched(tx, user_id, unfinished=unfinished, after=after, limit=limit + 1)
         page = rows[:limit]
-        next_cursor = _written((page[-1].watched_at, page[-1].id)) if len(rows) > limit else None
+        next_cursor = written((page[-1].watched_at, page[-1].id)) if len(rows) > limit else None
         return self._answer([(row, row) for row in page], next_cursor)
 
     def _answer(
@@ -151,54 +158,9 @@ class Catalogue:
         return thumbnail, signer.preview_url(row.playback_id, seconds=seconds, expires_at=expires_at)
 
 
-def _written(place: tuple[Any, ...]) -> str:
-    """A place in a list, as a cursor."""
-    return base64.urlsafe_b64encode(b"".join(map(_bytes, place))).decode()
-
-
-def _bytes(value: object) -> bytes:
-    if isinstance(value, uuid.UUID):
-        return value.bytes
-    if isinstance(value, datetime):
-        # In whole numbers: from 2038 on a float of seconds no longer tells all microseconds apart.
-        return ((value - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big")
-    return int(str(value)).to_bytes(8, "big")
-
-
-_SIZES: dict[type, int] = {uuid.UUID: 16, datetime: 8, int: 8}
-
-
-def _read(cursor: str | None, kinds: tuple[type, ...]) -> tuple[Any, ...] | None:
-    """The place a cursor tells of; None without one.
-
-    Raises:
-        MalformedRequestError: it is none of ours.
-    """
-    if cursor is None:
-        return None
-    try:
-        raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
-        if len(raw) != sum(_SIZES[kind] for kind in kinds):
-            raise ValueError
-        place: list[object] = []
-        for kind in kinds:
-            part, raw = raw[: _SIZES[kind]], raw[_SIZES[kind] :]
-            if kind is uuid.UUID:
-                place.append(uuid.UUID(bytes=part))
-            elif kind is datetime:
-                place.append(_EPOCH + timedelta(microseconds=int.from_bytes(part, "big")))
-            else:
-                place.append(int.from_bytes(part, "big") & 0x7FFFFFFF)
-        return tuple(place)
-    except (ValueError, OverflowError, binascii.Error):
-        raise MalformedRequestError("This cursor is not one of ours") from None
-
-
 def list_videos(catalogue: Catalogue, call: Call) -> Answer:
-    query, caller, errors = call.query, call.caller, []
-    asked = query.get("limit", "20")
-    if not re.fullmatch("[0-9]{1,3}", asked) or not 1 <= int(asked) <= 100:
-        errors.append(FieldError("limit", "out_of_range", "should be a whole number from 1 to 100"))
+    query, caller, errors = call.query, call.caller, list[FieldError]()
+    limit = limit_of(query, errors)
     errors += [
         FieldError(name, "too_long", f"should have up to {_LONGEST_QUERY} characters")
         for name in ("q", "series")
@@ -213,21 +175,25 @@ def list_videos(catalogue: Catalogue, call: Call) -> Answer:
         errors.append(FieldError("free", "unknown_value", "should be true, or left out; free is level 0"))
     if query.get("list") not in (None, "continue", "history"):
         errors.append(FieldError("list", "unknown_value", "should be continue or history, or left out"))
+    if "video_id" in query and not set(query) <= {"video_id", "limit"}:
+        errors.append(FieldError("video_id", "goes_alone", "cannot be asked for together with others"))
     if errors:
         raise InvalidRequestError(errors=errors)
+    user_id = caller.user_id if caller else None
+    if "video_id" in query:
+        page = catalogue.one(as_uuid(query["video_id"]), user_id=user_id)
+        return Answer(200, page, private=True, tagged=True)
     cursor = query.get("cursor") or None
     if query.get("list"):
         if caller is None:
             raise InvalidTokenError
         unfinished = query["list"] == "continue"
-        page = catalogue.watched(caller.user_id, unfinished=unfinished, cursor=cursor, limit=int(asked))
+        page = catalogue.watched(caller.user_id, unfinished=unfinished, cursor=cursor, limit=limit)
     else:
         wish = Wish(
             words=query.get("q") or None,
             level=0 if query.get("free") else None if level is None else int(level),
             series=query.get("series") or None,
         )
-        page = catalogue.page(
-            wish, cursor=cursor, limit=int(asked), user_id=caller.user_id if caller else None
-        )
+        page = catalogue.page(wish, cursor=cursor, limit=limit, user_id=user_id)
     return Answer(200, page, private=True, tagged=True)

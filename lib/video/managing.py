@@ -1,4 +1,4 @@
-"""manage-video: an admin looks at a film, publishes, changes and deletes it."""
+"""manage-video: an admin publishes, changes and deletes a film. How one looks at it: managed.py."""
 
 import re
 import uuid
@@ -8,20 +8,18 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Row
 
 from lib.database.engine import Database
 from lib.errors import FieldError, InvalidRequestError, VideoNotFoundError
 from lib.video import store
+from lib.video.managed import ManagedVideos, asked, found
 from lib.video.mending import PURGE_VIDEO, enqueue
-from lib.video.ports import PlaybackSigner
 from lib.web.bodies import WHOLE, Body, Text, Words
-from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
-from lib.web.ports import Clock, Tasks
+from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid
+from lib.web.ports import Tasks
 
 # How long a deletion can be taken back (`make ops ARGS="video restore …"`).
 PURGED_AFTER = timedelta(days=7)
-_PICTURE_LIFE = timedelta(hours=1)
 
 
 def _written(value: object) -> object:
@@ -78,16 +76,6 @@ class ChangeVideoBody(Body):
 
 
 _VIDEO_ID = Query("video_id", "The video", required=True)
-GET_VIDEO = Operation(
-    function="manage-video",
-    method="GET",
-    tag="Video",
-    summary="All about a video (admin)",
-    who=Who.ADMIN,
-    query=(_VIDEO_ID,),
-    answers={200: "lib.video.answers:VideoAnswer"},
-    refusals=(VideoNotFoundError,),
-)
 CHANGE_VIDEO = Operation(
     function="manage-video",
     method="PATCH",
@@ -117,24 +105,16 @@ DELETE_VIDEO = Operation(
 
 
 class Management:
-    """Looks at, changes and deletes videos.
+    """Changes and deletes videos.
 
     Args:
-        signers: provider -> signer, for the picture.
+        films: shows what a change made of a video.
     """
 
-    def __init__(
-        self, database: Database, tasks: Tasks, signers: Mapping[str, PlaybackSigner], clock: Clock
-    ) -> None:
+    def __init__(self, database: Database, tasks: Tasks, films: ManagedVideos) -> None:
         self._database = database
         self._tasks = tasks
-        self._signers = signers
-        self._clock = clock
-
-    def look(self, video_id: uuid.UUID | None) -> dict[str, Any]:
-        """Raises VideoNotFoundError."""
-        with self._database.transaction() as tx:
-            return self._shown(_found(store.find(tx, video_id)))
+        self._films = films
 
     def change(
         self, video_id: uuid.UUID | None, body: ChangeVideoBody, *, user_id: uuid.UUID, address: str = ""
@@ -152,7 +132,7 @@ class Management:
         if "trailer_id" in changes and changes["trailer_id"] is not None:
             changes["trailer_id"] = as_uuid(changes["trailer_id"]) or uuid.UUID(int=0)
         with self._database.transaction() as tx:
-            row = _found(store.find(tx, video_id, lock=True))
+            row = found(store.find(tx, video_id, lock=True))
             _check({**row._mapping, **changes}, set(changes))  # noqa: SLF001 - so SQLAlchemy names what is public
             trailer = changes.get("trailer_id")
             if trailer is not None and (trailer == row.id or store.find(tx, trailer) is None):
@@ -161,14 +141,14 @@ class Management:
                 row = store.change(tx, row.id, changes)
                 told = {"video_id": str(row.id), "fields": sorted(changes)}
                 store.record(tx, "video_changed", told, user_id=user_id, address=address)
-        return self._shown(row)
+        return self._films.shown(row)
 
     def delete(
         self, video_id: uuid.UUID | None, *, purge_now: bool, user_id: uuid.UUID, address: str = ""
     ) -> None:
         """Deletes a video; asked again, at most sooner. Raises VideoNotFoundError."""
         with self._database.transaction() as tx:
-            row = _found(store.to_delete(tx, video_id))
+            row = found(store.to_delete(tx, video_id))
             at_once = purge_now or row.status != "ready"
             if row.deleted_at is None or at_once:
                 delay = timedelta() if at_once else PURGED_AFTER
@@ -177,40 +157,6 @@ class Management:
                 store.record(tx, "video_deleted", told, user_id=user_id, address=address)
         if at_once:
             enqueue(self._tasks, PURGE_VIDEO, row.id)
-
-    def _shown(self, row: Row[Any]) -> dict[str, Any]:
-        """The video as admins see it."""
-        thumbnail = None
-        if row.playback_id is not None and row.provider in self._signers:
-            expires_at = self._clock.now() + _PICTURE_LIFE
-            thumbnail = self._signers[row.provider].thumbnail_url(row.playback_id, expires_at=expires_at)
-        plain = [
-            "title",
-            "description",
-            "status",
-            "provider",
-            "level",
-            "published",
-            "listed",
-            "preview_seconds",
-            "series",
-            "season",
-            "episode",
-            "price_amount",
-            "price_currency",
-            "rental_hours",
-            "duration",
-            "error",
-        ]
-        times = ("available_from", "available_until", "created_at", "updated_at")
-        video: dict[str, Any] = {"id": str(row.id)}
-        video |= {name: getattr(row, name) for name in plain}
-        video |= {name: rfc3339(getattr(row, name)) for name in times}
-        video |= {name: list(getattr(row, name)) for name in ("captions", "audio_languages")}
-        return video | {
-            "trailer_id": None if row.trailer_id is None else str(row.trailer_id),
-            "thumbnail_url": thumbnail,
-        }
 
 
 def _check(video: Mapping[str, Any], changed: set[str]) -> None:
@@ -244,34 +190,9 @@ def _wrong(*errors: tuple[str, str, str]) -> InvalidRequestError:
     return InvalidRequestError(errors=[FieldError(*error) for error in errors])
 
 
-def _found(row: Row[Any] | None) -> Row[Any]:
-    if row is None:
-        raise VideoNotFoundError
-    return row
-
-
-def _asked(call: Call) -> uuid.UUID | None:
-    """The video asked for: None for an id that is none.
-
-    Raises:
-        InvalidRequestError: none was asked for.
-    """
-    asked = call.query.get("video_id", "")
-    if not asked:
-        raise _wrong(("video_id", "required", "Field required"))
-    video_id = as_uuid(asked)
-    if video_id is not None:
-        call.notes["video_id"] = str(video_id)
-    return video_id
-
-
-def get_video(management: Management, call: Call) -> Answer:
-    return Answer(200, {"video": management.look(_asked(call))}, private=True)
-
-
 def change_video(management: Management, call: Call) -> Answer:
     user_id = call.user().user_id
-    video = management.change(_asked(call), call.body, user_id=user_id, address=call.address)
+    video = management.change(asked(call), call.body, user_id=user_id, address=call.address)
     return Answer(200, {"video": video}, private=True)
 
 
@@ -280,5 +201,5 @@ def delete_video(management: Management, call: Call) -> Answer:
     if purge not in (None, "now"):
         raise _wrong(("purge", "unknown_value", "should be now, or left out"))
     user_id = call.user().user_id
-    management.delete(_asked(call), purge_now=purge == "now", user_id=user_id, address=call.address)
+    management.delete(asked(call), purge_now=purge == "now", user_id=user_id, address=call.address)
     return Answer(204)

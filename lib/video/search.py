@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from lib.database.schema import SHOWN, playback_sessions, videos
+from lib.database.schema import PUBLISHED, SHOWN, playback_sessions, videos
 from lib.video.store import COLUMNS
 
 # Who got this far has seen it.
@@ -80,6 +80,15 @@ _NEARLY = text(
 )
 
 
+def beginnings(tx: Connection, words: str) -> str | None:
+    """A query for films that have words that begin so; None for what has no words.
+
+    Asked for by itself: a query that the planner sees before it plans finds its index.
+    """
+    query: str | None = tx.execute(_BEGINNINGS, {"words": words}).scalar_one()
+    return query
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is looked for. `series` has an order of its own, everything else is newest first."""
@@ -89,12 +98,17 @@ class Wish:
     series: str | None = None
 
 
+def one(tx: Connection, video_id: uuid.UUID | None) -> Row[Any] | None:
+    """A film that viewers can see now, listed or not: whoever has its id may know of it."""
+    there = (videos.c.id == video_id, text(PUBLISHED), _in_its_time(videos))
+    return tx.execute(select(*_SHOWN_COLUMNS).where(*there)).first()
+
+
 def page(tx: Connection, wish: Wish, *, after: tuple[Any, ...] | None, limit: int) -> list[Row[Any]]:
     """Films that viewers can see now, from where the last page ended (`place`)."""
     if wish.words is None:
         return _page(tx, wish, None, after, limit)
-    # Asked for by itself: a query that the planner sees before it plans finds its index.
-    query = tx.execute(_BEGINNINGS, {"words": wish.words}).scalar_one()
+    query = beginnings(tx, wish.words)
     return [] if query is None else _page(tx, wish, query, after, limit)
 
 

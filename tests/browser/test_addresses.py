@@ -1,6 +1,7 @@
 """Addresses that make no sense lead to a page all the same, and none leads away from here."""
 
 import pytest
+from playwright.sync_api import expect
 
 from infra.local.supervisor import Stack
 from tests.browser.conftest import Visit
@@ -11,6 +12,21 @@ def test_an_address_that_cannot_be_read_is_no_page(visit: Visit) -> None:
     visitor = visit()
     visitor.open("/watch/%")
     visitor.sees("There is nothing here")
+
+
+def test_a_link_to_a_film_works_however_many_came_after(visit: Visit, make: Factory) -> None:
+    film = make.video(title="Long ago", description="Of another time.")
+    for number in range(101):
+        make.video(title=f"Since then {number}")
+    trailer = make.video(title="A trailer nobody lists", listed=False)
+    visitor = visit()
+    for video_id, title in ((film, "Long ago"), (trailer, "A trailer nobody lists")):
+        visitor.open(f"/watch/{video_id}")
+        visitor.sees(title)
+        asked = [answer.url for answer in visitor.traffic.answers("list-videos")]
+        assert asked[-1].endswith(f"list-videos?video_id={video_id}")
+    visitor.open(f"/watch/{film}")
+    expect(visitor.page.get_by_text("Of another time.")).to_be_visible()
 
 
 @pytest.mark.parametrize("next_", ["http://[", "/.//elsewhere.example", "https://elsewhere.example/"])

@@ -124,9 +124,36 @@ def test_a_film_is_published_edited_withdrawn_and_deleted(
     viewer.sees("This film is not here")
 
 
+def test_every_film_is_in_the_studio_whatever_browser_announced_it(
+    visit: Visit, make: Factory, stack: Stack
+) -> None:
+    name = uuid.uuid4().hex[:8]
+    announced = make.admin().api.post("upload-asset", {"title": f"Announced {name}"})
+    assert announced.status_code == 201
+    nothing: dict[str, Any] = {"asset_id": None, "playback_id": None, "duration": None}
+    make.video(title=f"Failed {name}", status="errored", error="Not a film", **nothing)
+    make.video(title=f"Draft {name}", published=False)
+    admin = visit()
+    admin.sign_in(ADMIN_EMAIL, stack.settings.admin_password)
+    admin.follow("Studio")
+    items = admin.page.get_by_role("listitem")
+    expect(items.filter(has_text=f"Announced {name}")).to_contain_text("Waiting for its file")
+    expect(items.filter(has_text=f"Failed {name}")).to_contain_text("Not a film")
+    expect(items.filter(has_text=f"Draft {name}")).to_contain_text("Draft")
+    # And those that more than a page have come after.
+    for number in range(25):
+        make.video(title=f"Later {name} {number}", published=False)
+    admin.page.reload()
+    expect(items.filter(has_text=f"Later {name}")).to_have_count(24)
+    expect(items.filter(has_text=f"Draft {name}")).to_have_count(0)
+    admin.press("More films")
+    expect(items.filter(has_text=f"Later {name}")).to_have_count(25)
+    expect(items.filter(has_text=f"Draft {name}")).to_be_visible()
+
+
 def test_the_studio_is_for_admins(visit: Visit, subscriber: str) -> None:
     viewer = visit()
     viewer.sign_in(subscriber)
-    expect(viewer.page.get_by_role("link", name="Studio")).to_have_count(0)
+    expect(viewer.page.get_by_role("link", name="Studio", exact=True)).to_have_count(0)
     viewer.open("/admin")
     viewer.sees("Sign in")

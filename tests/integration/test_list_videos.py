@@ -16,7 +16,8 @@ from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
 from lib.database.schema import videos
 from lib.video import search
-from lib.video.catalogue import Catalogue, _read, _written
+from lib.video.catalogue import Catalogue
+from lib.video.paging import read, written
 from lib.video.search import Wish
 from tests.api import Api, refused
 from tests.factories import Factory
@@ -99,7 +100,7 @@ def test_films_of_the_same_moment_are_all_listed(api: Api, make: Factory) -> Non
 )
 def test_a_cursor_is_exact(created_at: datetime, video_id: uuid.UUID) -> None:
     place = (created_at, video_id)
-    assert _read(_written(place), (datetime, uuid.UUID)) == place
+    assert read(written(place), (datetime, uuid.UUID)) == place
 
 
 @given(
@@ -109,7 +110,7 @@ def test_a_cursor_is_exact(created_at: datetime, video_id: uuid.UUID) -> None:
 )
 def test_so_is_one_of_a_series(season: int, episode: int, video_id: uuid.UUID) -> None:
     place = (season, episode, video_id)
-    assert _read(_written(place), (int, int, uuid.UUID)) == place
+    assert read(written(place), (int, int, uuid.UUID)) == place
 
 
 def test_without_a_limit_there_are_twenty(api: Api, make: Factory) -> None:
@@ -270,6 +271,44 @@ def test_it_knows_how_far_one_got(api: Api, make: Factory) -> None:
     assert (ids([fresh]), fresh["position"], fresh["watched_at"]) == ([new], None, None)
     for client in (api, make.person().api):
         assert [video["position"] for video in listed(client, q=theirs)] == [None, None]
+
+
+def test_one_film_by_its_id(api: Api, make: Factory) -> None:
+    viewer, film = make.person(), make.video(level=0, title="This one")
+    assert [video["title"] for video in listed(api, video_id=str(film))] == ["This one"]
+    playback = viewer.api.get("get-playback", video_id=str(film)).json()
+    viewer.api.post("heartbeat", {"session_id": playback["session_id"], "position": 7})
+    assert [video["position"] for video in listed(viewer.api, video_id=str(film))] == [7]
+    trailer = make.video(listed=False)
+    assert ids(listed(api, video_id=str(trailer))) == [trailer], "whoever has its id can watch it"
+    answer = api.get("list-videos", video_id=str(film))
+    assert answer.json()["next_cursor"] is None
+    again = api.call(
+        "GET",
+        "list-videos",
+        params={"video_id": str(film)},
+        headers={"If-None-Match": answer.headers["ETag"]},
+    )
+    assert again.status_code == 304
+
+
+def test_one_film_that_nobody_can_watch_is_not_there(api: Api, make: Factory) -> None:
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    hidden = [
+        make.video(published=False),
+        make.video(available_from=now + hour),
+        make.video(available_until=now - hour),
+        make.video(deleted_at=now, purge_at=now + hour),
+        make.video(status="processing", playback_id=None),
+    ]
+    for video_id in (*hidden, uuid.uuid4(), "x", ""):
+        assert listed(api, video_id=str(video_id)) == []
+
+
+def test_one_film_is_asked_for_alone(api: Api) -> None:
+    for other in ({"q": "x"}, {"level": "1"}, {"series": "x"}, {"cursor": "x"}, {"list": "history"}):
+        problem = refused(api.get("list-videos", video_id=str(uuid.uuid4()), **other), 422, "invalid_request")
+        assert [error["field"] for error in problem["errors"]] == ["video_id"]
 
 
 def test_a_trailer_is_named_while_it_can_be_watched(api: Api, make: Factory) -> None:

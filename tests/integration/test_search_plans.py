@@ -16,6 +16,7 @@ from sqlalchemy import Connection, NullPool, create_engine, event, text
 from lib.config import Environment
 from lib.database.engine import Database
 from lib.video import search
+from lib.video.managed import _page
 from lib.video.search import Wish
 from tests.conftest import copied
 
@@ -163,3 +164,26 @@ def test_mistyped_words_are_corrected_through_their_index(catalogue: Database) -
     plan, indexes, took = explained(catalogue, correct)
     print(f"\nmistyped, the words: {took:.2f} ms, {plan}, {indexes}")
     assert "ix_title_words_alike" in indexes
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"after": MIDDLE}, {"status": "ready"}], ids=["first", "middle", "ready"]
+)
+def test_an_admin_s_page_is_read_through_its_index(catalogue: Database, asked: dict[str, Any]) -> None:
+    wish = {"words": None, "status": None, "after": None} | asked
+    plan, indexes, took = explained(catalogue, lambda tx: _page(tx, limit=21, **wish))
+    assert indexes == ["ix_videos_managed"], plan
+    assert "Sort" not in plan
+    print(f"\nan admin's page: {took:.2f} ms, {plan}")
+
+
+@pytest.mark.parametrize(
+    ("words", "many"), [(COMMON, 21), (f"{COMMON} {SECOND} of {THIRD} 1200", 1), ("kwyjibo", 0)]
+)
+def test_an_admin_finds_words_in_all_films(catalogue: Database, words: str, many: int) -> None:
+    """Without an index of its own: an admin's search may look at all rows once."""
+    wish: dict[str, Any] = {"words": words, "status": None, "after": None, "limit": 21}
+    with catalogue.transaction() as tx:
+        assert len(_page(tx, **wish)) == many
+    plan, _, took = explained(catalogue, lambda tx: _page(tx, **wish))
+    print(f"\nan admin's words: {took:.2f} ms, {plan}")

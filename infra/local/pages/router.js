@@ -71,9 +71,9 @@ async function show({ focus }) {
   }
 }
 
-/** Goes to an address of this client; `state` is for its view alone. */
-export async function go(address, { replace = false, state = null } = {}) {
-  history[replace ? "replaceState" : "pushState"](state, "", address);
+/** Goes to an address of this client. */
+export async function go(address, { replace = false } = {}) {
+  history[replace ? "replaceState" : "pushState"](null, "", address);
   scrollTo(0, 0);
   await show({ focus: true });
 }
@@ -83,7 +83,7 @@ const here = () => `next=${encodeURIComponent(location.pathname + location.searc
 /** The token a mail's link carries, taken out of the address bar and the history: whoever has it may use it. */
 export function takeToken(query) {
   const token = query.get("token");
-  if (token) history.replaceState(history.state, "", location.pathname);
+  if (token) history.replaceState(null, "", location.pathname);
   return token;
 }
 
@@ -113,7 +113,7 @@ function followLink(event) {
   if (!find(link.pathname)) return;
   if (link.pathname === location.pathname && link.hash) return;
   event.preventDefault();
-  go(link.pathname + link.search, { state: link.dataset.state ? JSON.parse(link.dataset.state) : null });
+  go(link.pathname + link.search);
 }
 
 /** Shows where the browser is; `onArrival` is called whenever a view begins. */

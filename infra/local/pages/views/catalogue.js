@@ -138,16 +138,13 @@ function welcome() {
 
 function card(film, sold) {
   const { id, description, duration } = film;
-  // What the film's own view shows: there is no function to ask for one film.
-  const { title: name, preview_url, trailer_id, price } = film;
-  const state = { title: name, description, duration, preview_url, trailer_id, price };
   const plan = planFor(sold, film.level);
   return h(
     "li",
     {},
     h(
       "a",
-      { class: "film", href: `/watch/${id}`, "data-state": JSON.stringify(state) },
+      { class: "film", href: `/watch/${id}` },
       h(
         "span",
         { class: "poster" },

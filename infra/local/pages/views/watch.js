@@ -124,9 +124,8 @@ export async function render(place, { params }) {
   };
 }
 
-/** What is known of the film: from the page that led here, or from the list. */
+/** What is known of the film; of one that viewers cannot see, next to nothing. */
 async function about(id) {
-  if (history.state?.title) return { id, ...history.state };
-  const { videos } = await send("GET", "list-videos?limit=100");
-  return videos.find((film) => film.id === id) ?? { id, title: "Film", duration: Infinity };
+  const { videos } = await send("GET", `list-videos?${new URLSearchParams({ video_id: id })}`);
+  return videos[0] ?? { id, title: "Film", duration: Infinity };
 }

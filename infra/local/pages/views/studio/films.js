@@ -1,53 +1,66 @@
-// The films one can manage: those everybody sees, and those this browser has announced, whatever has become of them.
+// All films there are, newest first, whatever has become of them.
 
-import { call } from "../../session.js";
 import { h } from "../../dom.js";
+import { press } from "../../press.js";
+import { call } from "../../session.js";
 import { filmRow } from "./film.js";
 
-const KEPT = "streamly.studio";
-const MOST_KEPT = 50;
+const PAGE = 24;
 const LOOK_AGAIN = 1_500;
-
-const announced = () => JSON.parse(localStorage.getItem(KEPT) ?? "[]");
-
-/** Remembers a film that is in no list yet. */
-function remember(id) {
-  localStorage.setItem(KEPT, JSON.stringify([id, ...announced()].slice(0, MOST_KEPT)));
-}
 
 /** The list, and a way to add a film to it. Looks after films in the making until `leaving` aborts. */
 export async function films(sold, leaving) {
   const list = h("ul", { class: "rows" });
   const empty = h("p", { class: "soft" }, "No film yet.");
-  const { videos } = await call("GET", "list-videos?limit=50");
-  const others = announced().filter((id) => !videos.some((video) => video.id === id));
-  const mine = await Promise.all(others.map(look));
-  const all = [...mine.filter(Boolean), ...videos.map((video) => ({ ...video, status: "ready", published: true }))];
-  for (const video of all) list.append(row(video));
-  empty.hidden = all.length > 0;
+  const more = press("More films", () => load(), { class: "quiet" });
+  let cursor = null;
+  await load();
+  empty.hidden = list.childElementCount > 0;
+
+  async function load() {
+    const wanted = new URLSearchParams({ limit: PAGE, ...(cursor && { cursor }) });
+    const { videos, next_cursor } = await call("GET", `manage-video?${wanted}`);
+    // One that was added here meanwhile is there already.
+    list.append(...videos.filter(({ id }) => !shown(id)).map(row));
+    cursor = next_cursor;
+    more.hidden = !cursor;
+  }
+
+  function shown(id) {
+    return [...list.children].find((item) => item.dataset.id === id);
+  }
 
   function row(video) {
     const made = filmRow(video, sold, {
       onChanged: (changed) => made.replaceWith(row({ ...video, ...changed })),
       onDeleted: () => made.remove(),
     });
+    made.dataset.id = video.id;
     if (["waiting", "processing"].includes(video.status)) follow(video, made);
     return made;
   }
 
-  async function follow(video, shown) {
+  async function follow(video, item) {
     await new Promise((done) => setTimeout(done, LOOK_AGAIN));
-    if (leaving.aborted || !shown.isConnected) return;
+    if (leaving.aborted || !item.isConnected) return;
     const now = await look(video.id).catch(() => video);
-    if (now) shown.replaceWith(row(now));
-    else shown.remove();
+    if (!item.isConnected) return;
+    if (now) item.replaceWith(row(now));
+    else item.remove();
   }
 
   return {
-    section: h("section", { "aria-labelledby": "films" }, h("h2", { id: "films" }, "Films"), list, empty),
+    section: h(
+      "section",
+      { "aria-labelledby": "films" },
+      h("h2", { id: "films" }, "Films"),
+      list,
+      empty,
+      h("p", { class: "row center" }, more),
+    ),
     add: (video) => {
-      remember(video.id);
       empty.hidden = true;
+      shown(video.id)?.remove();
       list.prepend(row(video));
     },
   };
