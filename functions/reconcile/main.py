@@ -11,6 +11,7 @@ from lib.billing.closures import Closures
 from lib.billing.comparison import Comparison
 from lib.billing.event_walk import EventWalk
 from lib.billing.events import LeftEvents
+from lib.billing.plan_changes import PlanChanges
 from lib.billing.syncs import OverdueCheckouts
 from lib.config import Environment
 from lib.database.engine import open_database
@@ -28,6 +29,7 @@ parts = {
     "checkouts": OverdueCheckouts(database, queue, clock).reconcile,
     "closures": Closures(database, queue).reconcile,
     "mail": LeftMails(database, queue).reconcile,
+    "plans": PlanChanges(database, queue, env.plans(), clock).reconcile,
     "retention": Retention(database).purge,
     "video": LeftVideos(database, queue).reconcile,
     "events": EventWalk(database, books, queue, clock).reconcile,

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.billing import store
 from lib.billing.entitlement import Grant, of_grants
+from lib.config import Plan
 from lib.database.schema import grants
 from lib.web.operation import rfc3339
 from lib.web.ports import Clock
@@ -74,6 +75,21 @@ def keep(tx: Connection, user_id: uuid.UUID, found: Iterable[Grant], *, cause: s
                     *(grants.c[name].is_distinct_from(values[name]) for name in changed),
                 ),
             )
+        )
+
+
+def follow_plans(tx: Connection, user_id: uuid.UUID, plans: Iterable[Plan], *, cause: str) -> None:
+    """What was given by a plan's name gives what the plan gives now."""
+    for plan in plans:
+        tx.execute(
+            update(grants)
+            .where(
+                grants.c.user_id == user_id,
+                grants.c.source.in_(("gift", "staff")),
+                grants.c.plan == plan.code,
+                or_(grants.c.level != plan.level, grants.c.streams != plan.streams),
+            )
+            .values(level=plan.level, streams=plan.streams, cause=cause, updated_at=func.now())
         )
 
 

@@ -58,7 +58,9 @@ class Sync:
                 another account; nothing is written then.
         """
         row = store.lock_account(tx, user_id)
+        grants.follow_plans(tx, user_id, self._by_code.values(), cause=actor)
         if row.stripe_customer_id is None:
+            grants.recompute(tx, user_id, self._clock, actor=actor)
             return
         # The page first, the subscriptions after: a payment in between is then seen, and a page that is
         # closed here as paid has its subscription in what follows.

@@ -1,19 +1,21 @@
 """Queries for comparing with the provider: how far a walk has come, and what our rows say about a page of it."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from lib.billing.entitlement import LIVE_STATUSES
 from lib.billing.store import withdrawn
+from lib.config import Plan
 from lib.database.schema import (
     billing_accounts,
     checkouts,
     entitlements,
+    grants,
     sold_prices,
     subscriptions,
     users,
@@ -76,6 +78,31 @@ def live_between(tx: Connection, *, after: datetime | None, until: datetime) -> 
 def entitled(tx: Connection, user_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Those of them for whom it was ever worked out what they may watch."""
     return set(tx.scalars(select(entitlements.c.user_id).where(entitlements.c.user_id.in_(user_ids))))
+
+
+def of_former_plans(
+    tx: Connection, plans: Sequence[Plan], *, after: uuid.UUID | None, limit: int
+) -> list[uuid.UUID]:
+    """Accounts with a grant that gives something else than its plan gives now, or whose price had no plan then."""
+    gives = [(plan.code, plan.level, plan.streams) for plan in plans]
+    differs = tuple_(grants.c.plan, grants.c.level, grants.c.streams).not_in(gives)
+    bought = and_(grants.c.source == "subscription", differs)
+    # What is given stays as it was given where there is no such plan any more.
+    given = and_(
+        grants.c.source.in_(("gift", "staff")), grants.c.plan.in_([plan.code for plan in plans]), differs
+    )
+    unsold = and_(grants.c.source == "subscription", grants.c.plan.is_(None), grants.c.withheld == "none")
+    found = (
+        select(grants.c.user_id)
+        .distinct()
+        .where(
+            grants.c.ends_at > func.now(),
+            or_(and_(grants.c.withheld.is_(None), or_(bought, given)), unsold),
+        )
+        .order_by(grants.c.user_id)
+        .limit(limit)
+    )
+    return list(tx.scalars(found if after is None else found.where(grants.c.user_id > after)))
 
 
 def prices_sold(tx: Connection, price_ids: Collection[str]) -> set[str]:
