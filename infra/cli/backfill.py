@@ -13,9 +13,9 @@ from lib.billing.backfill import Backfill, Filled
 from lib.billing.sync import Sync
 from lib.web.ports import SystemClock
 
-OUTCOMES = ("synced", "linked", "foreign", "nobody", "second", "failed")
+OUTCOMES = ("synced", "linked", "foreign", "nobody", "second", "second_paying", "failed")
 # Left to a human, each by its id.
-TOLD = ("nobody", "second", "failed")
+TOLD = ("nobody", "second", "second_paying", "failed")
 
 
 @click.command()

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lib.billing import store, walk_store
-from lib.billing.ports import Books, CustomerGoneError, ListedCustomer, Payments
+from lib.billing.entitlement import LIVE_STATUSES
+from lib.billing.ports import Books, CustomerGoneError, ListedCustomer, PageGoneError, Payments
 from lib.billing.sync import Sync
 from lib.config import Plan
 from lib.database.engine import Database
@@ -18,7 +19,7 @@ class Filled:
 
     `outcome`: `synced`; `linked`, which is synced and was not known to belong to its user before; `foreign`, of
     somebody else's; `nobody`, whose user has no account here; `second`, whose user has another customer;
-    `failed`, which another run may mend.
+    `second_paying`, the same, and subscriptions of both live: a human ends one; `failed`, which another run may mend.
     """
 
     customer_id: str
@@ -54,10 +55,20 @@ class Backfill:
             with self._database.transaction() as tx:
                 store.add_prices(tx, self._books.sold_prices(self._plans))
         after: str | None = None
+        done: set[str] = set()
         while True:
-            page = self._books.customers(after=after)
+            try:
+                page = self._books.customers(after=after)
+            except PageGoneError:
+                # The customer to go on from was deleted meanwhile: from the newest again, past those that are done.
+                if after is None:
+                    raise UnavailableError("The list of customers cannot be read") from None
+                after = None
+                continue
             for customer in page.entries:
-                yield self._fill(customer, actor, dry_run=dry_run)
+                if customer.id not in done:
+                    done.add(customer.id)
+                    yield self._fill(customer, actor, dry_run=dry_run)
             after = page.after
             if after is None:
                 return
@@ -80,7 +91,12 @@ class Backfill:
                 return "nobody"
             linked = store.lock_account(tx, user_id).stripe_customer_id
             if linked not in (None, customer_id):
-                return "second"
+                if not self._pays(customer_id):
+                    return "second"
+                if self._pays(linked):
+                    return "second_paying"
+                # The newer one is empty: somebody pays through this one.
+                linked = None
             if linked is None:
                 store.keep_customer(tx, user_id, customer_id)
                 if not dry_run:
@@ -92,3 +108,10 @@ class Backfill:
             if dry_run:
                 tx.rollback()
         return "synced" if linked else "linked"
+
+    def _pays(self, customer_id: str) -> bool:
+        try:
+            found = self._payments.customer(customer_id)
+        except CustomerGoneError:
+            return False
+        return any(each.status in LIVE_STATUSES for each in found.subscriptions)

@@ -113,9 +113,13 @@ class Gifts:
             NotFoundError: no gift of this account, nor staff's.
         """
         store.lock_account(tx, user_id)
+        before = next((row for row in grants.rows_of(tx, user_id) if row.id == grant_id), None)
         if not grants.revoke(tx, user_id, grant_id, sources=("gift", "staff"), cause=actor):
             raise NotFoundError("This account has no such grant of a gift code or of staff")
         store.record(tx, "grant_revoked", user_id, actor, {"grant": str(grant_id)})
+        if before is not None and before.source == "gift" and before.withheld is None:
+            # Whoever gave the gifts behind it gave days, and no day in the calendar.
+            grants.close_gap(tx, before, now=self._clock.now(), cause=actor)
         grants.recompute(tx, user_id, self._clock, actor=actor)
 
 

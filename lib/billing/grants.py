@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, fields
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
@@ -121,6 +122,29 @@ def revoke(
         .values(withheld="revoked", cause=cause, updated_at=func.now())
     )
     return found.rowcount == 1
+
+
+def close_gap(tx: Connection, gone: Row[Any], *, now: datetime, cause: str) -> None:
+    """Gifts of the same plan that were put behind this one move up by what was left of it, each as long as it was."""
+    left = gone.ends_at - max(now, gone.starts_at)
+    if left <= timedelta(0):
+        return
+    tx.execute(
+        update(grants)
+        .where(
+            grants.c.user_id == gone.user_id,
+            grants.c.source == "gift",
+            grants.c.plan == gone.plan,
+            grants.c.withheld.is_(None),
+            grants.c.starts_at >= gone.ends_at,
+        )
+        .values(
+            starts_at=grants.c.starts_at - left,
+            ends_at=grants.c.ends_at - left,
+            cause=cause,
+            updated_at=func.now(),
+        )
+    )
 
 
 def _grant(row: Row[Any]) -> Grant:

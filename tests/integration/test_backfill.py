@@ -13,6 +13,7 @@ from lib.adapters.stripe_books import StripeBooks
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import store
 from lib.billing.backfill import Backfill
+from lib.billing.ports import ListedCustomer, Page
 from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import (
@@ -192,6 +193,50 @@ def test_whose_it_is_and_whose_not(database_apart: Database) -> None:
     found = {each.customer_id: each.outcome for each in backfill.run(actor="operator:test")}
 
     assert found == {stranger: "nobody", second: "second", gone: "failed"}
+
+
+def test_of_two_customers_the_one_that_pays_is_the_user_s(database_apart: Database) -> None:
+    payments = FakePayments()
+    billing = Billing(database_apart, payments)
+    backfill = Backfill(database_apart, TwoCustomers(payments), payments, billing.sync, PLANS)
+    user = billing.user()
+    older = payments.create_customer(user_id=user, email="x@example.com", attempt="older")
+    newer = payments.create_customer(user_id=user, email="x@example.com", attempt="newer")
+    payments.subscribe(older, BASIC)
+
+    def outcomes() -> dict[str, str]:
+        return {each.customer_id: each.outcome for each in backfill.run(actor="operator:test")}
+
+    assert outcomes() == {newer: "linked", older: "linked"}
+    assert billing.entitlement(user)["plan"] == "basic"
+    assert outcomes() == {newer: "second", older: "synced"}
+    payments.subscribe(newer, PREMIUM)
+    assert outcomes() == {newer: "second_paying", older: "synced"}, "told by name, and nobody loses anything"
+    assert billing.entitlement(user)["plan"] == "basic"
+
+
+class TwoCustomers(FakeBooks):
+    """Lists every customer, also several of one user."""
+
+    def customers(self, *, after: str | None) -> Page[ListedCustomer]:
+        found = [ListedCustomer(id_, owner) for id_, (owner, _) in self._payments._made.items()]
+        return self._page(found[::-1], lambda entry: entry.id, after)
+
+
+def test_a_customer_that_is_deleted_meanwhile_stops_nothing(database_apart: Database) -> None:
+    payments = FakePayments()
+    billing = Billing(database_apart, payments)
+    people = [billing.user() for _ in range(4)]
+    customers = {billing.customer(user): user for user in people}
+    backfill = Backfill(database_apart, FakeBooks(payments, size=1), payments, billing.sync, PLANS)
+    filled = []
+    for each in backfill.run(actor="operator:test"):
+        filled.append(each.customer_id)
+        if len(filled) == 2:
+            # Where the list would go on from.
+            payments.delete(each.customer_id)
+            del payments.owners[customers[each.customer_id]]
+    assert sorted(filled) == sorted(customers)
 
 
 # -- the command ------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Row, func, select, text
 
 from lib.accounts import store as accounts
 from lib.billing import closure_store
@@ -138,6 +138,35 @@ def test_the_code_itself_is_kept_nowhere(make: Factory) -> None:
     for words in (str(row), *map(str, said)):
         assert code not in words
         assert code.replace("-", "") not in words
+
+
+@pytest.mark.parametrize(("gone", "left"), [(0, 30), (1, 40), (2, 30)])
+def test_a_gift_that_is_taken_back_leaves_the_others_their_days(
+    database_apart: Database, gone: int, left: int
+) -> None:
+    """Ten days, then none, then thirty would be a gap that nobody gave."""
+    billing = Billing(database_apart, FakePayments())
+    user = billing.user()
+    redemptions = Redemptions(database_apart, PLANS, billing.membership, SystemClock())
+    gifts = Gifts(database_apart, PLANS, SystemClock())
+    days = (20, 10, 20)
+    for each in days:
+        redemptions.redeem(user, "viewer", made(database_apart, days=each))
+
+    def stacked() -> list[Row[Any]]:
+        with database_apart.transaction() as tx:
+            mine = select(grants).where(grants.c.user_id == user).order_by(grants.c.starts_at)
+            return list(tx.execute(mine))
+
+    taken = stacked()[gone].id
+    for _ in range(2):
+        with database_apart.transaction() as tx:
+            gifts.take_back(tx, user, taken, actor="operator:ann")
+        kept = [row for row in stacked() if row.id != taken]
+        lengths = [(row.ends_at - row.starts_at).days for row in kept]
+        assert lengths == [each for number, each in enumerate(days) if number != gone]
+        assert kept[0].ends_at == kept[1].starts_at
+        assert days_left(billing.entitlement(user)) == left
 
 
 def test_a_code_has_a_hundred_random_bits() -> None:

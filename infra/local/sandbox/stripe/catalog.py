@@ -23,7 +23,7 @@ def seed(book: Book, plans: Sequence[Mapping[str, Any]]) -> None:
         if found and wanted == (found["unit_amount"], found["currency"], found["recurring"]["interval"]):
             continue
         if found:
-            book.change(found, None, lookup_key=None, active=False)
+            _change_price(book, found, None, lookup_key=None, active=False)
             product = book.get("product", found["product"])
         else:
             product = objects.product(book.now(), name=plan["name"], metadata={"plan": plan["code"]})
@@ -84,7 +84,7 @@ def create_price(book: Book, given: Mapping[str, Any], *, inline: bool = False) 
             param="lookup_key",
         )
     if other:
-        book.change(other, "price.updated", lookup_key=None)
+        _change_price(book, other, "price.updated", lookup_key=None)
     recurring = values.pop("recurring", None)
     price = objects.price(book.now(), recurring=recurring, **values | {"active": not inline})
     return book.create(price, "price.created")
@@ -93,7 +93,19 @@ def create_price(book: Book, given: Mapping[str, Any], *, inline: bool = False) 
 def update_price(book: Book, id: str, given: Mapping[str, Any]) -> Object:
     """POST /v1/prices/:id."""
     price = book.get("price", id)
-    return book.change(price, "price.updated", **cleared(given) | merged_metadata(price, given))
+    return _change_price(book, price, "price.updated", **cleared(given) | merged_metadata(price, given))
+
+
+def _change_price(book: Book, price: Object, event_type: str | None, **changes: Any) -> Object:
+    """Also where it is shown: a subscription's item holds its price as it is now, and no event tells of that."""
+    book.change(price, event_type, **changes)
+    for subscription in book.all("subscription"):
+        items = [item for item in subscription["items"]["data"] if item["price"]["id"] == price["id"]]
+        for item in items:
+            objects.set_price(item, price)
+        if items:
+            book.keep(subscription)
+    return price
 
 
 def create_coupon(book: Book, given: Mapping[str, Any]) -> Object:
