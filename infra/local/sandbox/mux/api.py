@@ -24,6 +24,7 @@ from infra.local.sandbox.mux import parameters
 from infra.local.sandbox.mux.assets import Assets
 from infra.local.sandbox.mux.events import CHANNEL, Events
 from infra.local.sandbox.mux.refusals import MuxError, invalid_parameters, not_found
+from infra.local.sandbox.mux.restrictions import Restrictions
 from infra.local.sandbox.mux.stream import ChildUrls, Stream
 from infra.local.sandbox.mux.tokens import SigningKeys
 from infra.local.sandbox.mux.tracks import Tracks
@@ -66,11 +67,16 @@ def create_app(
     uploads = Uploads(
         state, events, assets, ingest, folder=folder / "uploads", url_prefix=f"{base}/upload", clock=clock
     )
+    restrictions = Restrictions(state, clock)
     keys = SigningKeys(
-        state, clock, seed_id=settings.mux_signing_key_id, seed_private_key=settings.mux_signing_private_key
+        state,
+        restrictions,
+        clock,
+        seed_id=settings.mux_signing_key_id,
+        seed_private_key=settings.mux_signing_private_key,
     )
     stream = Stream(assets, keys, ChildUrls(state, f"{base}/stream", clock), f"{base}/image", clock)
-    api = _Api(settings, assets, uploads, ingest, keys)
+    api = _Api(settings, assets, uploads, ingest, keys, restrictions)
     direct = _DirectUpload(uploads)
 
     @asynccontextmanager
@@ -106,8 +112,11 @@ def create_app(
             ("/image/{playback_id}/{name}", stream.image),
         )
     ]
+    licence = Route(
+        "/license/{kind}/{playback_id}", _for_viewers(stream.licence), methods=["POST", "OPTIONS"]
+    )
     return Starlette(
-        routes=[*api.routes(), *direct.routes(), *viewers, *own],
+        routes=[*api.routes(), *direct.routes(), *viewers, licence, *own],
         exception_handlers={HTTPException: _unrouted},
         lifespan=lifespan,
     )
@@ -117,7 +126,13 @@ class _Api:
     """`/video/v1` and `/system/v1`, behind the environment's access token."""
 
     def __init__(
-        self, settings: LocalSettings, assets: Assets, uploads: Uploads, ingest: Ingest, keys: SigningKeys
+        self,
+        settings: LocalSettings,
+        assets: Assets,
+        uploads: Uploads,
+        ingest: Ingest,
+        keys: SigningKeys,
+        restrictions: Restrictions,
     ) -> None:
         self._credentials = f"{settings.mux_token_id}:{settings.mux_token_secret}".encode()
         self._assets = assets
@@ -125,6 +140,7 @@ class _Api:
         self._uploads = uploads
         self._ingest = ingest
         self._keys = keys
+        self._restrictions = restrictions
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -144,6 +160,7 @@ class _Api:
             ("GET", "/video/v1/assets/{id}/playback-ids/{playback_id}", self.get_playback_id),
             ("DELETE", "/video/v1/assets/{id}/playback-ids/{playback_id}", self.delete_playback_id),
             ("GET", "/video/v1/playback-ids/{playback_id}", self.find_playback_id),
+            ("POST", "/video/v1/playback-restrictions", self.create_restriction),
         ]
         # The second prefix is the older name of the same keys.
         for prefix in ("/system/v1", "/video/v1"):
@@ -247,6 +264,10 @@ class _Api:
         playback = self._assets.playback(request.path_params["playback_id"])
         whose = {"type": "asset", "id": playback.asset["id"]}
         return _data({"id": playback.id, "policy": playback.policy, "object": whose})
+
+    async def create_restriction(self, request: Request) -> Response:
+        wanted = parameters.checked(await _json_object(request), parameters.NEW_RESTRICTION)
+        return _data(self._restrictions.create(wanted), 201)
 
     async def create_key(self, _request: Request) -> Response:
         return _data(self._keys.create(), 201)

@@ -23,13 +23,13 @@ class Playback:
 
     id: str
     policy: str
-    """`public` or `signed`."""
+    """`public`, `signed` or `drm`."""
     asset: Document
 
     @property
     def signed(self) -> bool:
         """Whether it takes a token to see it."""
-        return self.policy == "signed"
+        return self.policy != "public"
 
 
 class Assets:
@@ -57,14 +57,14 @@ class Assets:
         """The asset an upload asked for, `preparing`; called inside the upload's transaction."""
         wanted = upload["new_asset_settings"]
         policies = wanted.get("playback_policies") or wanted.get("playback_policy") or []
-        policies = policies + [each["policy"] for each in wanted.get("advanced_playback_policies", [])]
+        ids = [{"policy": policy} for policy in policies] + wanted.get("advanced_playback_policies", [])
         asset: Document = {
             "id": new_id(),
             "status": "preparing",
             "created_at": str(int(self._clock())),
             "upload_id": upload["id"],
             "ingest_type": "on_demand_direct_upload",
-            "playback_ids": [{"id": new_id(), "policy": policy} for policy in policies],
+            "playback_ids": [{"id": new_id(), **each} for each in ids],
             "progress": {"state": "ingesting", "progress": 0},
             "mp4_support": wanted.get("mp4_support", "none"),
             "master_access": wanted.get("master_access", "none"),

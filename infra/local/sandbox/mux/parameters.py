@@ -66,10 +66,28 @@ def _nothing(reason: str) -> Check:
 
 
 _META: dict[str, Check] = {"title": _text(512), "creator_id": _text(128), "external_id": _text(128)}
-# DRM needs a configuration granted by Mux, which nobody has here.
 _POLICY = _one_of("public", "signed")
+#: DRM needs a configuration, which Mux grants. Here everybody has this one.
+DRM_CONFIGURATION = "sandbox-drm"
+_PLAYBACK_ID: dict[str, Check] = {
+    "policy": _one_of("public", "signed", "drm"),
+    "drm_configuration_id": _one_of(DRM_CONFIGURATION),
+}
+
+
+def _playback_id(value: Any) -> str | None:
+    if problem := _object(_PLAYBACK_ID)(value):
+        return problem
+    if (value.get("policy") == "drm") != (value.get("drm_configuration_id") is not None):
+        return "has a drm_configuration_id with the policy drm, and only then"
+    return None
+
 
 NEW_PLAYBACK_ID: dict[str, Check] = {"policy": _POLICY}
+NEW_RESTRICTION: dict[str, Check] = {
+    "referrer": _object({"allowed_domains": _list_of(_text(255)), "allow_no_referrer": _boolean}),
+    "user_agent": _object({"allow_no_user_agent": _boolean, "allow_high_risk_user_agent": _boolean}),
+}
 UPDATED_ASSET: dict[str, Check] = {"passthrough": _text(255), "meta": _object(_META)}
 NEW_ASSET: dict[str, Check] = {
     **UPDATED_ASSET,
@@ -77,7 +95,7 @@ NEW_ASSET: dict[str, Check] = {
     "inputs": _nothing("takes no input beside an upload here"),
     "playback_policy": _list_of(_POLICY),
     "playback_policies": _list_of(_POLICY),
-    "advanced_playback_policies": _list_of(_object(NEW_PLAYBACK_ID)),
+    "advanced_playback_policies": _list_of(_playback_id),
     "per_title_encode": _boolean,
     "mp4_support": _one_of("none", "standard", "capped-1080p", "audio-only", "audio-only,capped-1080p"),
     "normalize_audio": _boolean,

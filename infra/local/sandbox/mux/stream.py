@@ -21,6 +21,7 @@ _PLAYLIST = "application/vnd.apple.mpegurl"
 _PUBLIC_SECONDS = 12 * 3600
 _OPEN = {"Access-Control-Allow-Origin": "*", "Cache-Control": "private, max-age=0"}
 _CACHED = _OPEN | {"Cache-Control": "private, max-age=3600"}
+_LICENCES = ("widevine", "fairplay", "playready")
 _IMAGES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
@@ -149,6 +150,14 @@ class Stream:
             raise not_found()
         return FileResponse(folder / f"{name}.{extension}", media_type=_IMAGES[extension], headers=_CACHED)
 
+    async def licence(self, request: Request) -> Response:
+        """POST `/license/{kind}/{playback_id}?token=`: whether a licence would be given. There are no keys here to give."""
+        playback = self._assets.playback(request.path_params["playback_id"])
+        if playback.policy != "drm" or request.path_params["kind"] not in _LICENCES:
+            raise not_found()
+        self._right(request, playback, "d")
+        return Response(b"no licence", media_type="application/octet-stream", headers=_OPEN)
+
     def _right(self, request: Request, playback: Playback, audience: str) -> Right:
         token = request.query_params.get("token")
         if not playback.signed:
@@ -157,7 +166,8 @@ class Stream:
             return Right(int(self._clock()) + _PUBLIC_SECONDS)
         if token is None:
             raise forbidden("a signed playback ID takes a token")
-        claims = self._keys.verify(token, playback_id=playback.id, audience=audience)
+        referrer = request.headers.get("referer")
+        claims = self._keys.verify(token, playback_id=playback.id, audience=audience, referrer=referrer)
         try:
             return Right(
                 int(claims["exp"]),

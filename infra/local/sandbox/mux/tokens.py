@@ -11,25 +11,34 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from infra.local.sandbox.mux.identifiers import new_id
 from infra.local.sandbox.mux.refusals import forbidden, not_found
+from infra.local.sandbox.mux.restrictions import Restrictions
 from infra.local.sandbox.state import Document, State
 
 _KIND = "mux.signing_key"
-# Audiences: v video, t thumbnail, s storyboard, g animated image.
+# Audiences: v video, t thumbnail, s storyboard, g animated image, d licence of the DRM.
 
 
 class SigningKeys:
     """The environment's signing keys; private halves are handed out once and not kept."""
 
     def __init__(
-        self, state: State, clock: Callable[[], float], *, seed_id: str, seed_private_key: str
+        self,
+        state: State,
+        restrictions: Restrictions,
+        clock: Callable[[], float],
+        *,
+        seed_id: str,
+        seed_private_key: str,
     ) -> None:
         """Args:
         state: Where the keys are remembered.
+        restrictions: What a token may name to be of use on some sites only.
         clock: Current time in Unix seconds.
         seed_id: Id of the key the installation was given.
         seed_private_key: That key, base64 of a PEM, as Mux gives it.
         """
         self._state = state
+        self._restrictions = restrictions
         self._clock = clock
         # A deleted key stays as a document, so that a restart does not bring the seed back to life.
         if state.get(_KIND, seed_id) is None:
@@ -77,8 +86,8 @@ class SigningKeys:
         key = cast("Document", self._state.get(_KIND, key_id))
         self._state.put(_KIND, key_id, key | {"deleted": True})
 
-    def verify(self, token: str, *, playback_id: str, audience: str) -> Document:
-        """The claims of a token that opens this playback id for this audience now.
+    def verify(self, token: str, *, playback_id: str, audience: str, referrer: str | None) -> Document:
+        """The claims of a token that opens this playback id for this audience now, from a page of the referrer.
 
         Raises:
             MuxError: 403, with the reason.
@@ -96,7 +105,7 @@ class SigningKeys:
         if "nbf" in claims and not (_is_time(claims["nbf"]) and claims["nbf"] <= now):
             raise forbidden("the token is not valid yet")
         if "playback_restriction_id" in claims:
-            raise forbidden("the token's playback restriction does not exist")
+            self._restrictions.check(claims["playback_restriction_id"], referrer)
         return claims
 
     def _signed_claims(self, token: str) -> Document:
