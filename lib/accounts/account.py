@@ -121,6 +121,7 @@ def _overview(overviews: Overviews, call: Call) -> Answer:
         "user": user_body(found.user),
         "subscription": found.subscription,
         "entitlement": found.entitlement,
+        "films": found.films,
         "sessions": sessions,
     }
     return Answer(200, body, private=True)

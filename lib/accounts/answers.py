@@ -36,10 +36,23 @@ class Session(AnswerModel):
     current: bool
 
 
+class HeldFilm(AnswerModel):
+    video_id: UUID
+    title: str
+    reason: Literal["rental", "purchase"]
+    until: datetime | None
+    """Null for a film that was bought. Of a rental that was not begun: until when it can be."""
+    window_hours: int | None
+    """How long a rental lasts from its first play on."""
+    first_played_at: datetime | None
+
+
 class AccountAnswer(AnswerModel):
     user: User
     subscription: SubscriptionModel | None
     entitlement: EntitlementModel
+    films: list[HeldFilm]
+    """Rented or bought by themselves, newest first, five hundred at most."""
     sessions: list[Session]
 
 

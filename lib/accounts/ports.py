@@ -50,6 +50,10 @@ class Membership(Protocol):
         """`subscription` (or None) and `entitlement` as the contract writes them."""
         ...
 
+    def films(self, tx: Connection, user_id: uuid.UUID) -> list[dict[str, Any]]:
+        """Films that were paid for by themselves and can be watched, each as `account` answers it."""
+        ...
+
 
 class Closures(Protocol):
     """What an account leaves to be ended elsewhere when it is deleted."""

@@ -235,6 +235,7 @@ class Overview:
     user: Row[Any]
     subscription: dict[str, Any] | None
     entitlement: dict[str, Any]
+    films: list[dict[str, Any]]
     sessions: list[Row[Any]]
 
 
@@ -252,4 +253,5 @@ class Overviews:
             store.read_one_snapshot(tx)
             user = store.user_by_id(tx, user_id)
             subscription, entitlement = self._membership.of(tx, user_id, user.role)
-            return Overview(user, subscription, entitlement, store.live_sessions(tx, user_id))
+            films = self._membership.films(tx, user_id)
+            return Overview(user, subscription, entitlement, films, store.live_sessions(tx, user_id))

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from lib.billing import store
 from lib.billing.entitlement import Grant, of_grants
 from lib.config import Plan
-from lib.database.schema import grants
+from lib.database.schema import grants, videos
 from lib.web.operation import rfc3339
 from lib.web.ports import Clock
 
@@ -47,6 +47,22 @@ def rows_of(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
             .order_by(grants.c.starts_at.desc(), grants.c.source, grants.c.source_id)
         )
     )
+
+
+def films_held(tx: Connection, user_id: uuid.UUID, now: datetime, *, limit: int) -> list[Row[Any]]:
+    """Grants of single films that hold now, each with its film's title, newest first. Not of films that were deleted."""
+    held = (
+        select(grants, videos.c.title)
+        .join(videos, videos.c.id == grants.c.video_id)
+        .where(
+            grants.c.user_id == user_id,
+            grants.c.withheld.is_(None),
+            grants.c.starts_at <= now,
+            or_(grants.c.ends_at.is_(None), grants.c.ends_at > now),
+            videos.c.deleted_at.is_(None),
+        )
+    )
+    return list(tx.execute(held.order_by(grants.c.starts_at.desc(), grants.c.source_id).limit(limit)))
 
 
 def add(tx: Connection, user_id: uuid.UUID, grant: Grant, *, cause: str) -> uuid.UUID:

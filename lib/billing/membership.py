@@ -12,6 +12,7 @@ from lib.config import Plan
 from lib.web.operation import rfc3339
 from lib.web.ports import Clock
 
+_MOST_FILMS = 500
 _NOTHING = (None, 0, "none", None)
 
 
@@ -44,6 +45,20 @@ class AccountMembership:
             held = grants.of_account(tx, user_id)
             found = of_grants(held, now) if held else found
         return subscription, self._entitlement(found, role, now)
+
+    def films(self, tx: Connection, user_id: uuid.UUID) -> list[dict[str, Any]]:
+        """Films that were paid for by themselves and can be watched now, newest first."""
+        return [
+            {
+                "video_id": str(row.video_id),
+                "title": row.title,
+                "reason": row.reason,
+                "until": rfc3339(row.ends_at),
+                "window_hours": row.window_hours,
+                "first_played_at": rfc3339(row.first_played_at),
+            }
+            for row in grants.films_held(tx, user_id, self._clock.now(), limit=_MOST_FILMS)
+        ]
 
     def _entitlement(self, kept: Row[Any] | Entitlement | None, role: str, now: datetime) -> dict[str, Any]:
         plan, level, reason, until = (kept.plan, kept.level, kept.reason, kept.until) if kept else _NOTHING

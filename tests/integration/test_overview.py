@@ -28,6 +28,9 @@ class Meanwhile:
         self.seen.append(tx.scalar(name))
         return None, {}
 
+    def films(self, _tx: Connection, _user_id: uuid.UUID) -> list[dict[str, Any]]:
+        return []
+
 
 def test_it_is_read_in_one_snapshot(make: Factory, database: Database) -> None:
     person = make.person(name="Before")

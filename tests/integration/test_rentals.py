@@ -48,6 +48,27 @@ def rented(make: Factory, **film: Any) -> tuple[Person, uuid.UUID, str]:
     return person, video, session_id
 
 
+def test_account_tells_what_can_be_watched_and_until_when(make: Factory) -> None:
+    person, video, session_id = rented(make, title="Metropolis")
+    (found,) = person.api.get("account").json()["films"]
+    assert (found["video_id"], found["title"], found["reason"]) == (str(video), "Metropolis", "rental")
+    assert (found["window_hours"], found["first_played_at"]) == (48, None)
+    assert watch(person, video).status_code == 200
+    (begun,) = person.api.get("account").json()["films"]
+    assert begun["first_played_at"] is not None
+    assert begun["until"] < found["until"]
+    bought = make.video(level=2, **PRICE)
+    pay(person, bought)
+    wait_for(lambda: len(person.api.get("account").json()["films"]) == 2)
+    told = person.api.get("account").json()["films"][0]
+    assert (told["video_id"], told["reason"], told["until"]) == (str(bought), "purchase", None)
+    make.control(session=session_id, action="refund")
+    wait_for(lambda: [each["reason"] for each in person.api.get("account").json()["films"]] == ["purchase"])
+    held = person.api.get("account", export=1).json()["held"]
+    assert {row["source_id"] for row in held["grants"]} >= {session_id}
+    assert held["checkouts"]
+
+
 def test_a_page_with_a_former_price_of_the_film_is_replaced(make: Factory) -> None:
     person, video = make.person(), make.video(level=2, **RENTAL)
     first = page(person, video)

@@ -5,6 +5,7 @@ import { go, signIn } from "../router.js";
 import { call, user } from "../session.js";
 import { data } from "./account/data.js";
 import { devices } from "./account/devices.js";
+import { films } from "./account/films.js";
 import { gift } from "./account/gift.js";
 import { plan } from "./account/plan.js";
 import { profile } from "./account/profile.js";
@@ -20,6 +21,6 @@ export async function render(place) {
   };
   place.append(
     h("h1", {}, "Account"),
-    h("div", { class: "columns" }, await plan(account), profile(account), devices(account, again), gift(again), data()),
+    h("div", { class: "columns" }, await plan(account), films(account), profile(account), devices(account, again), gift(again), data()),
   );
 }
