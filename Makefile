@@ -10,7 +10,7 @@ TFCHECK ?= PYTHONPATH=../shared/tools/tfcheck build/tfcheck/bin/python
 PLANS ?= terraform -chdir=infra/gcp init -backend=false -input=false && terraform -chdir=infra/gcp validate && terraform -chdir=infra/gcp test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults timing test-browser check infra mutations gcloud-check bench-cpu format openapi postman erd lock function ops backfill stripe-setup deploy clean
+.PHONY: help run test faults timing test-browser check infra mutations gcloud-check bench bench-plot bench-cpu format openapi postman erd lock function ops backfill stripe-setup deploy clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ run: $(VENV)/.local ## everything on http://localhost:8000 (PORT moves it), no a
 	@exec python -m infra.local
 
 test: $(VENV)/.tests ## all tests but the browser's (ARGS="-k story" for some)
-	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/browser $(ARGS)
+	@python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/browser --ignore=tests/bench $(ARGS)
 
 test-browser: $(VENV)/.tests ## the client in Chromium, which must be installed (ARGS="-k keyboard" for some)
 	@python -m pytest -n 2 --dist loadfile tests/browser $(ARGS)
@@ -51,6 +51,13 @@ mutations: ## every fact of the plans seen red once: ten minutes (ARGS="login" f
 gcloud-check: $(VENV)/.tests ## gcloud commands in docs and scripts by gcloud's own parser, and its upload list
 	python -m infra.gcp.tests.gcloud_commands
 
+bench: $(VENV)/.bench ## Streamly against what one would build instead; needs wrk; ten minutes (ARGS="playback" for a part)
+	@python -m pytest -q tests/bench
+	@python -m tests.bench $(ARGS)
+
+bench-plot: $(VENV)/.tests ## docs/performance.svg from what the last `make bench` found
+	@python -m tests.bench.plot
+
 bench-cpu: $(VENV)/.tests ## CPU that one request costs, for docs/scaling.md (Linux; some minutes)
 	python -m tests.bench.cpu_per_request $(ARGS)
 
@@ -73,6 +80,7 @@ lock: $(VENV)/.tests ## pin all dependencies anew, with hashes, from pyproject.t
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c requirements.txt pyproject.toml --group dev -o tests/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes tests/emulator-requirements.in -o tests/emulator-requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c tests/requirements.txt tests/timing/requirements.in -o tests/timing/requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes -c tests/requirements.txt tests/bench/requirements.in -o tests/bench/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes infra/gcp/tests/requirements.in -o infra/gcp/tests/requirements.txt
 
 function: $(VENV)/.local ## one function alone with the settings of `make run`: make function NAME=login PORT=8080
@@ -124,5 +132,10 @@ build/checkov/.done: infra/gcp/tests/requirements.txt | $(VENV)/.tests
 	@touch $@
 
 $(VENV)/.timing: tests/timing/requirements.txt $(VENV)/.tests
+	@python -m pip install -q --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.bench: tests/bench/requirements.txt $(VENV)/.tests
+	@echo "Installing what the bench's peers need …"
 	@python -m pip install -q --require-hashes -r $<
 	@touch $@

