@@ -10,7 +10,7 @@ TFCHECK ?= PYTHONPATH=../shared/tools/tfcheck build/tfcheck/bin/python
 PLANS ?= terraform -chdir=infra/gcp init -backend=false -input=false && terraform -chdir=infra/gcp validate && terraform -chdir=infra/gcp test
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults timing test-browser check infra mutations gcloud-check bench bench-plot bench-cpu format openapi postman erd lock function ops backfill stripe-setup deploy clean
+.PHONY: help run test faults timing test-browser check secrets infra mutations gcloud-check bench bench-plot bench-cpu format openapi postman erd lock function ops backfill stripe-setup deploy clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,14 +31,19 @@ faults: $(VENV)/.tests ## what may go wrong, all of it: deaths, outages, load, w
 timing: $(VENV)/.timing ## whether the time an answer takes tells who has an account (docs/security.md)
 	@python -m tests.timing $(ARGS)
 
-check: $(VENV)/.tests ## formatter, linter, types, import contracts, generated files up to date
+check: $(VENV)/.tests ## formatter, linters, types, import contracts, secrets, generated files up to date
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
+	bandit -q -c pyproject.toml -r main.py lib functions infra
+	python -m tests.secret_scan
 	python -m infra.local.openapi --check
 	python -m infra.local.postman --check
 	python -m infra.local.erd --check
+
+secrets: $(VENV)/.tests ## every line that was ever committed, looked through for keys and passwords
+	@python -m tests.secret_scan --history
 
 infra: $(VENV)/.tests build/checkov/.done ## the Google Cloud configuration: format, facts of the plans, checkov (needs Terraform)
 	terraform fmt -check -recursive infra/gcp

@@ -179,7 +179,7 @@ class _ServerHome:
             )
         if not elsewhere.is_dir():
             elsewhere.unlink(missing_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix="streamly-", dir="/var/tmp"))
+            folder = Path(tempfile.mkdtemp(prefix="streamly-", dir="/var/tmp"))  # nosec B108 - a new folder in it, 0700
             _copy_binaries(folder)
             os.chown(folder, NOBODY, NOBODY)
             elsewhere.symlink_to(folder)

@@ -41,7 +41,7 @@ class DispatcherTasks:
             ).encode(),
         )
         try:
-            with urllib.request.urlopen(request, timeout=self._seconds):  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=self._seconds):  # noqa: S310 - as above  # nosec B310
                 return
         except urllib.error.HTTPError as error:
             with error:

@@ -62,7 +62,7 @@ _SHOWN_COLUMNS = tuple(_TRAILER_ID if column.name == "trailer_id" else column fo
 _QUOTED = "'''' || replace(replace({0}, '\\', '\\\\'), '''', '''''') || ''''"
 # Each word that is asked for begins a word of the film's. What a word is the films' own index decides.
 _BEGINNINGS = text(
-    f"SELECT string_agg({_QUOTED.format('lexeme')} || ':*', ' & ') FROM unnest(to_tsvector('simple', :words))"  # noqa: S608 - our own text
+    f"SELECT string_agg({_QUOTED.format('lexeme')} || ':*', ' & ') FROM unnest(to_tsvector('simple', :words))"  # noqa: S608 - our own text  # nosec B608
 )
 # Each word that is asked for is nearly a word of the film's: one of the three that are most like it in all titles. One
 # that is like none has to be there as it is.
@@ -76,7 +76,7 @@ _NEARLY = text(
                          ORDER BY similarity(word, lexeme) DESC, word LIMIT 3) AS likest) AS alike
           FROM unnest(to_tsvector('simple', :words))
       ) AS asked
-    """  # noqa: S608 - our own text
+    """  # noqa: S608 - our own text  # nosec B608
 )
 
 

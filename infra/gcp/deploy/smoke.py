@@ -55,7 +55,7 @@ def ask(base: str, question: Question, seconds: float) -> str:
         method=question.method,
     )
     try:
-        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - as above  # nosec B310
             status, text = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
