@@ -8,11 +8,12 @@ import uuid
 from typing import Any
 
 from lib.accounts import store as accounts
-from lib.billing.events import LeftEvents, StripeInbox
+from lib.billing.events import LeftEvents
 from lib.billing.kinds import STRIPE_EVENT, SYNC_ACCOUNT
 from lib.billing.membership import AccountMembership
 from lib.billing.ports import Payments
 from lib.billing.processing import StripeEvents
+from lib.billing.receiving import StripeInbox
 from lib.billing.service import Checkouts, Confirmations
 from lib.billing.sync import Sync
 from lib.billing.syncs import AccountSyncs

@@ -4,17 +4,17 @@ import os
 from functools import partial
 
 from lib.adapters.task_queue import task_queue
-from lib.billing import events
+from lib.billing import receiving
 from lib.config import Environment
-from lib.database.engine import open_database
+from lib.database.pool import open_pool
 from lib.web.function import WEBHOOK_BODY_BYTES, serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
-inbox = events.StripeInbox(
-    open_database(env.database()), task_queue(env.tasks()), SystemClock(), env.stripe_webhook_secrets()
+inbox = receiving.StripeInbox(
+    open_pool(env.database()), task_queue(env.tasks()), SystemClock(), env.stripe_webhook_secrets()
 )
 stripe_webhook = serve(
-    [(events.STRIPE_WEBHOOK, partial(events.stripe_webhook, inbox))],
+    [(receiving.STRIPE_WEBHOOK, partial(receiving.stripe_webhook, inbox))],
     env.web(max_body_bytes=WEBHOOK_BODY_BYTES),
 )

@@ -22,7 +22,7 @@ from lib import errors
 from lib.accounts import account, keys, link_endpoints
 from lib.accounts import endpoints as accounts
 from lib.billing import endpoints as billing
-from lib.billing import events, plans, redeeming
+from lib.billing import plans, receiving, redeeming
 from lib.video import (
     catalogue,
     cloudflare_events,
@@ -49,7 +49,7 @@ OPERATIONS = (
     billing.CONFIRM_CHECKOUT,
     billing.CREATE_PORTAL,
     redeeming.REDEEM,
-    events.STRIPE_WEBHOOK,
+    receiving.STRIPE_WEBHOOK,
     catalogue.LIST_VIDEOS,
     playback.GET_PLAYBACK,
     heartbeats.HEARTBEAT,

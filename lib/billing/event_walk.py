@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lib.billing import inbox, walk_store
-from lib.billing.events import enqueue_event
 from lib.billing.ports import Books, PageGoneError
+from lib.billing.receiving import enqueue_event
 from lib.database.engine import Database
 from lib.web.ports import Clock, Tasks
 

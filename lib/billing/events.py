@@ -1,98 +1,18 @@
-"""stripe-webhook: keep the event, hand it on, answer. No SDK, no trust beyond the ids.
+"""Events that were kept and are not done: those whose task was lost, and those an operator enqueues again."""
 
-Both forms of event are read: snapshots (`object: event`) and thin ones (`v2.core.event`, whose type begins
-with `v1.` where the thing is one of the API's first version).
-"""
-
-import hashlib
-import json
 from collections.abc import Iterator
 from datetime import timedelta
 
 from lib.billing import inbox, store
-from lib.billing.kinds import STRIPE_EVENT
-from lib.billing.told import ToldEvent, told
+from lib.billing.receiving import enqueue_event
 from lib.database.engine import Database
-from lib.errors import InvalidSignatureError, MalformedRequestError, NotFoundError, UnavailableError
-from lib.web import log
-from lib.web.operation import Answer, Call, Operation, Who
-from lib.web.ports import Clock, Task, Tasks
-from lib.web.signatures import verify
+from lib.errors import NotFoundError, UnavailableError
+from lib.web.ports import Tasks
 
 # A task that was not done in this time is taken to be lost.
 LEFT_AFTER = timedelta(seconds=30)
 LEFT_AT_ONCE = 500
 REPLAYED_AT_ONCE = 100
-
-STRIPE_WEBHOOK = Operation(
-    function="stripe-webhook",
-    method="POST",
-    tag="Webhooks",
-    summary="Events from Stripe",
-    who=Who.ANYONE,
-    raw="An event",
-    signature="Stripe-Signature",
-    answers={200: "lib.web.answers:ReceivedAnswer"},
-    refusals=(InvalidSignatureError,),
-)
-
-
-class StripeInbox:
-    """Receives events.
-
-    Args:
-        secrets: any of them may have signed.
-    """
-
-    def __init__(self, database: Database, tasks: Tasks, clock: Clock, secrets: tuple[str, ...]) -> None:
-        self._database = database
-        self._tasks = tasks
-        self._clock = clock
-        self._secrets = secrets
-
-    def receive(self, payload: bytes, signature: str) -> str:
-        """Keep an event and enqueue its task; the event's id.
-
-        Once this returns the event is safe. If the queue is out of reach, reconcile finds the row.
-
-        Raises:
-            InvalidSignatureError: nobody with a secret sent this, or not now.
-            MalformedRequestError: signed, but no event.
-        """
-        verify(payload, signature, self._secrets, self._clock.now())
-        event = _read(payload)
-        with self._database.transaction() as tx:
-            number = inbox.receive_event(tx, event)
-        if number is not None:
-            enqueue_event(self._tasks, event.id, number)
-        return event.id
-
-
-def enqueue_event(tasks: Tasks, event_id: str, number: int) -> bool:
-    """A task for the event; False where the queue was out of reach, which is logged.
-
-    The name's hash spreads tasks over the queue (sequential names slow it); the number makes it new,
-    since the queue remembers the names it has seen.
-    """
-    digest = hashlib.sha256(event_id.encode()).hexdigest()[:32]
-    try:
-        tasks.enqueue(Task(f"{digest}-{number}", STRIPE_EVENT, {"event_id": event_id}))
-    except UnavailableError as error:
-        log.line("ERROR", "event left for reconcile", {"event_id": event_id, "error": log.places(error)})
-        return False
-    return True
-
-
-def _read(payload: bytes) -> ToldEvent:
-    try:
-        return told(json.loads(payload))
-    except (ValueError, RecursionError):
-        raise MalformedRequestError("The body is not an event") from None
-
-
-def stripe_webhook(receiver: StripeInbox, call: Call) -> Answer:
-    call.notes["event_id"] = receiver.receive(call.raw, call.headers.get("Stripe-Signature", ""))
-    return Answer(200, {"received": True})
 
 
 class LeftEvents:

@@ -11,27 +11,6 @@ from lib.billing.told import ToldEvent
 from lib.database.schema import inbox
 
 
-def receive_event(tx: Connection, event: ToldEvent) -> int | None:
-    """Keeps an event.
-
-    Returns:
-        The enqueue number for its task, also when the event came before but is not processed yet; None
-        where there is nothing to do: it was processed, or is being processed just now.
-    """
-    new = upsert(inbox).values(_row(event)).on_conflict_do_nothing()
-    row = tx.execute(new.returning(inbox.c.enqueues, inbox.c.state)).first()
-    if row is not None:
-        return row.enqueues if row.state == "received" else None
-    # A row that is locked is being worked on, for as long as the provider takes: no webhook waits for that.
-    waiting = (
-        select(inbox.c.event_id)
-        .where(inbox.c.event_id == event.id, inbox.c.state == "received")
-        .with_for_update(skip_locked=True)
-    )
-    again = _enqueued(tx, inbox.c.event_id.in_(waiting.scalar_subquery()))
-    return again[0][1] if again else None
-
-
 def add_missed_events(tx: Connection, events: Sequence[ToldEvent]) -> list[tuple[str, int]]:
     """Keeps those that never came, each with its enqueue number; what is known already stays as it is."""
     if not events:

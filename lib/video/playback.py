@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lib.config import PlaybackSettings
+from lib.database.reads import Reads
 from lib.errors import (
     FieldError,
     InvalidRequestError,
@@ -22,7 +23,7 @@ from lib.errors import (
     VideoNotFoundError,
     VideoNotReadyError,
 )
-from lib.video.ports import AccountSyncs, PlaybackSigner, Reads
+from lib.video.ports import AccountSyncs, PlaybackSigner
 from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
 from lib.web.ports import Claims, Clock
 

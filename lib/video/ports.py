@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +76,6 @@ class AccountSyncs(Protocol):
 
     def sync(self, user_id: uuid.UUID) -> bool:
         """Whether that came about, within two seconds. Raises nothing: a refusal can still be given."""
-        ...
-
-
-class Reads(Protocol):
-    """Single questions to the database."""
-
-    def read(self, sql: str, **parameters: object) -> dict[str, Any] | None:
-        """The first row of one statement, in one round trip.
-
-        Raises:
-            UnavailableError: the database cannot be reached.
-        """
         ...
 
 

@@ -29,7 +29,7 @@ from infra.local.dispatcher import Dispatcher
 from infra.local.processes import dying_with_parent, free_port
 from infra.local.supervisor import Stack
 from infra.service.app import ROOT
-from lib.billing.events import StripeInbox
+from lib.billing.receiving import StripeInbox
 from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import billing_accounts

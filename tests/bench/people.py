@@ -72,11 +72,12 @@ def viewers(url: str, environment: dict[str, str], number: int) -> list[Request]
     """get-playback asked by so many, each with a token of their own, each for a film of theirs."""
     engine = create_engine(url)
     with engine.connect() as connection:
-        # Anywhere in the table, not those that were written together.
+        # Anywhere in the table, not those that were written together; of each account its one television, not the
+        # logins that another part has made since: they would be streams too many.
         logins = connection.execute(
             text(
                 "SELECT s.user_id, s.id FROM sessions s JOIN users u ON u.id = s.user_id "
-                "WHERE u.email LIKE '%@bench.example.com' ORDER BY s.id LIMIT :number"
+                "WHERE u.email LIKE '%@bench.example.com' AND s.device_name = 'A television' ORDER BY s.id LIMIT :number"
             ),
             {"number": number},
         ).all()

@@ -14,7 +14,7 @@ import httpx
 from sqlalchemy import select
 
 from infra.local.dispatcher import Dispatcher
-from lib.billing.events import StripeInbox
+from lib.billing.receiving import StripeInbox
 from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import billing_accounts

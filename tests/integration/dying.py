@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -67,13 +68,17 @@ class DyingTasks(FakeTasks):
 
 
 class DyingDatabase(Database):
-    """Dies instead of beginning a transaction."""
+    """Dies instead of asking anything."""
 
     @contextmanager
     def transaction(self, *, slow: bool = False) -> Iterator[Connection]:
         die()
         with super().transaction(slow=slow) as tx:
             yield tx
+
+    def read(self, sql: str, **parameters: object) -> dict[str, Any] | None:
+        die()
+        return super().read(sql, **parameters)
 
 
 def main(url: str, step: str, customer_id: str, payload: bytes) -> None:

@@ -401,7 +401,7 @@ def test_signed_but_no_event(billing: Billing, payload: bytes) -> None:
 
 
 def test_several_secrets_while_one_is_replaced(database_apart: Database) -> None:
-    from lib.billing.events import StripeInbox
+    from lib.billing.receiving import StripeInbox
     from lib.web.ports import SystemClock
     from tests.fakes.tasks import FakeTasks
 

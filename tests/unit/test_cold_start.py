@@ -57,7 +57,7 @@ NEEDS: dict[str, set[str]] = {
     "refresh": DATABASE | BODY | TOKEN,
     "register": DATABASE | BODY | TOKEN | HASHING,
     "reset-password": DATABASE | BODY | HASHING,
-    "stripe-webhook": DATABASE,
+    "stripe-webhook": DRIVER,
     "upload-asset": DATABASE | BODY | TOKEN,
     "verify-email": DATABASE | BODY | TOKEN,
 }
