@@ -22,6 +22,7 @@ from lib.errors import (
     ForbiddenError,
     InvalidRequestError,
     InvalidTokenError,
+    MalformedRequestError,
     MethodNotAllowedError,
     NotFoundError,
     Refusal,
@@ -209,7 +210,11 @@ class _Function:
         if (request.content_length or 0) > limit:
             raise BodyTooLargeError(f"The body may have up to {limit} bytes")
         # A chunked body tells no length: read one byte more than allowed and see.
-        call.raw = request.stream.read(limit + 1)
+        try:
+            call.raw = request.stream.read(limit + 1)
+        except Exception:
+            # Nothing of ours is in that line: chunks that are none, or somebody hung up halfway.
+            raise MalformedRequestError("The body breaks off") from None
         if len(call.raw) > limit:
             raise BodyTooLargeError(f"The body may have up to {limit} bytes")
         if operation.body is not None:
