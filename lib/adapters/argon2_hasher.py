@@ -1,5 +1,7 @@
 """argon2id by argon2-cffi, bounded in how many hashes run at once."""
 
+import base64
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,11 @@ _MEMORY_KIB, _PASSES, _LANES = 19 * 1024, 2, 1
 WAIT_SECONDS = 3.0
 
 
+def _base64(value: bytes) -> str:
+    """As argon2 writes it: without padding."""
+    return base64.b64encode(value).decode().rstrip("=")
+
+
 class Argon2Hasher:
     """Hashes passwords.
 
@@ -25,8 +32,10 @@ class Argon2Hasher:
     def __init__(self, slots: int, *, memory_kib: int = _MEMORY_KIB, passes: int = _PASSES) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=_LANES)
         self._slots = threading.BoundedSemaphore(slots)
-        # What unknown accounts are verified against, made with today's parameters.
-        self._nobody = self._hasher.hash("nobody's password")
+        # What unknown accounts are verified against: as dear as any with today's parameters, and the hash of nothing
+        # that anybody knows. Not hashed, since every start of login and register would wait for it.
+        salt, digest = (_base64(os.urandom(size)) for size in (self._hasher.salt_len, self._hasher.hash_len))
+        self._nobody = f"$argon2id$v=19$m={memory_kib},t={passes},p={_LANES}${salt}${digest}"
 
     def hash(self, password: str) -> str:
         with self._slot():

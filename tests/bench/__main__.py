@@ -6,6 +6,7 @@ that is missed is told, and no error; an answer that was not as it should be is 
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -78,7 +79,8 @@ def main() -> None:
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     find_wrk()
-    print(f"{machine()}\n{versions(PACKAGES)}\n", flush=True)
+    load_before = os.getloadavg()[0]
+    print(f"{machine()}; load average before: {load_before:.1f}\n{versions(PACKAGES)}\n", flush=True)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, set_up(Path(folder)) as stage:
         for name, part in parts(short=given.short).items():
@@ -93,6 +95,7 @@ def main() -> None:
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": versions(PACKAGES),
+        "load_average_before": round(load_before, 1),
         "short": given.short,
         "figures": [figure.as_json() for figure in figures],
     }

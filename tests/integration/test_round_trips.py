@@ -17,9 +17,14 @@ import pytest
 from sqlalchemy import text
 
 from infra.local.processes import free_port
+from lib.billing.receiving import StripeInbox
 from lib.config import Environment
 from lib.database.engine import Database
+from lib.database.pool import Pool
+from lib.web.ports import SystemClock
+from tests.billing import SECRET, event, signed
 from tests.factories import Factory, Person, wait_for
+from tests.fakes.tasks import FakeTasks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -230,3 +235,22 @@ def test_the_counter_counts_what_costs_more(environment: dict[str, str], proxy: 
     assert turns(lambda: opened.read("SELECT 1 AS one")) == 2
     assert turns(lambda: opened.read("SELECT 1 AS one")) == 1
     opened.dispose()
+
+
+def test_an_event_is_kept_in_one(environment: dict[str, str], proxy: CountingProxy) -> None:
+    through = proxy.instead_of(environment["DATABASE_URL"])
+    pool = Pool(Environment({"DATABASE_URL": through}).database())
+    inbox = StripeInbox(pool, FakeTasks(), SystemClock(), (SECRET,))
+
+    def turns(payload: bytes) -> int:
+        before = proxy.turns
+        inbox.receive(payload, signed(payload))
+        return proxy.turns - before
+
+    turns(event("cus_of_nobody"))
+    assert turns(event("cus_of_nobody", "some.other.type")) == 1
+    known = event("cus_of_nobody")
+    assert turns(known) == 1
+    assert turns(known) == 3, "again: known, then prepared and enqueued anew"
+    assert turns(known) == 2
+    pool.forget()

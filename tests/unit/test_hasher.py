@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.errors import UnavailableError
@@ -40,7 +41,11 @@ def test_what_is_no_hash_fits_nothing(hasher: Argon2Hasher, kept: str) -> None:
 def test_nobody_has_a_password(hasher: Argon2Hasher) -> None:
     """An unknown account is verified all the same, against a hash that is as dear, and never fits."""
     assert not hasher.verify(None, PASSWORD)
-    assert not hasher.verify(None, "nobody's password")
+    real = hasher.hash(PASSWORD)
+    assert not hasher.is_outdated(hasher._nobody)
+    assert [len(part) for part in hasher._nobody.split("$")] == [len(part) for part in real.split("$")]
+    with pytest.raises(VerifyMismatchError):  # and not InvalidHashError, which would cost nothing
+        hasher._hasher.verify(hasher._nobody, PASSWORD)
 
 
 @pytest.mark.parametrize(
