@@ -58,7 +58,13 @@ REASONS: dict[str, set[str]] = {
     "POST /create-portal": {"no_customer"},
     "POST /redeem": {"unknown_code"},
     # What one has begun is for those who are logged in.
-    "GET /list-videos": {"malformed_request", "invalid_token", "unknown_value"},
+    "GET /list-videos": {
+        "malformed_request",
+        "invalid_token",
+        "unknown_value",
+        "goes_alone",
+        "video_not_found",
+    },
     "GET /get-playback": {"video_not_found"},
     "POST /heartbeat": {"playback_session_not_found"},
     "GET /manage-video": {"video_not_found"},
