@@ -223,8 +223,9 @@ class Checkouts:
         try:
             session = self._ask(tx, user_id, customer_id, wish, attempt)
         except CustomerGoneError:
-            # Deleted at the provider, and nobody told us yet.
-            store.keep_customer_gone(tx, user_id)
+            # Deleted at the provider, and nobody told us yet; what it paid for goes too. A customer that was never
+            # known there is refused: with another account's key everybody would get a new one.
+            self._sync.account(tx, user_id, actor="create-checkout")
             raise _NoCustomerYetError from None
         store.add_checkout(
             tx,

@@ -92,13 +92,6 @@ def begin_customer(tx: Connection, user_id: uuid.UUID) -> None:
     )
 
 
-def keep_customer_gone(tx: Connection, user_id: uuid.UUID) -> None:
-    """The provider has deleted the customer, and nobody told us."""
-    tx.execute(
-        update(billing_accounts).where(billing_accounts.c.user_id == user_id).values(customer_deleted=True)
-    )
-
-
 def keep_customer(tx: Connection, user_id: uuid.UUID, customer_id: str) -> None:
     tx.execute(
         update(billing_accounts)

@@ -334,6 +334,33 @@ class World:
             self.sql("SELECT stripe_customer_id FROM billing_accounts WHERE user_id = :u", u=person.id)[0]
         )
 
+    def subscribe_past_us(self, customer: str) -> None:
+        """A subscription of the customer's that none of our pages sold."""
+        lines = {"line_items[0][price]": self._price("basic_monthly"), "line_items[0][quantity]": "1"}
+        page = {"mode": "subscription", "customer": customer, "success_url": "http://127.0.0.1/", **lines}
+        opened = self._ask_stripe("checkout/sessions", page)
+        assert self._http.post(opened["url"], data={"card": "4242424242424242"}).status_code == 303
+
+    def move_up(self, customer: str) -> None:
+        """The newest subscription of the customer changes from basic to premium at once, for the difference."""
+        newest = self.stripe("subscriptions", customer=customer)[0]
+        item = {
+            "items[0][id]": newest["items"]["data"][0]["id"],
+            "items[0][price]": self._price("premium_monthly"),
+        }
+        self._ask_stripe(f"subscriptions/{newest['id']}", item | {"proration_behavior": "always_invoice"})
+
+    def _price(self, key: str) -> str:
+        return str(self.stripe("prices", **{"lookup_keys[0]": key})[0]["id"])
+
+    def _ask_stripe(self, path: str, form: Mapping[str, str]) -> Any:
+        answer = self._http.post(
+            f"/stripe/v1/{path}",
+            data=dict(form),
+            headers={"Authorization": f"Bearer {self.stack.settings.stripe_secret_key}"},
+        )
+        return answer.raise_for_status().json()
+
     def stripe(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """A list at Stripe."""
         answer = self._http.get(

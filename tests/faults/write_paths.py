@@ -307,6 +307,17 @@ def sync_an_account(world: World) -> Scene:
     return Scene(world.task(body), person, customer=customer, at_stripe=True)
 
 
+def end_a_second_subscription(world: World) -> Scene:
+    """Paid for by two bills, its own and one for a change of plan, which are refunded one after the other."""
+    person = world.person()
+    customer = world.customer(person)
+    world.move_up(customer)
+    world.subscribe_past_us(customer)
+    world.move_up(customer)
+    body = {"kind": "sync-account", "body": {"user_id": str(person.id), "actor": "comparison"}}
+    return Scene(world.task(body), person, customer=customer, at_stripe=True)
+
+
 def close_a_customer(world: World) -> Scene:
     person = world.person()
     customer = world.customer(person)
@@ -467,7 +478,7 @@ PATHS: dict[str, Callable[[World], Scene]] = {
         change_the_name, change_the_email, change_the_password, leave,
         open_a_page, open_a_page_with_a_key, open_another_page, open_a_page_for_a_film,
         come_back_from_the_page, redeem, hear_from_stripe,
-        process_an_event, sync_an_account, close_a_customer, send_a_mail,
+        process_an_event, sync_an_account, end_a_second_subscription, close_a_customer, send_a_mail,
         check_a_film, purge_a_film, purge_a_film_at_cloudflare,
         announce_a_film, announce_a_film_at_cloudflare, change_a_film, withdraw_a_film, delete_a_film,
         hear_from_mux, hear_from_cloudflare,
@@ -498,6 +509,9 @@ def facts(world: World, scene: Scene) -> dict[str, int]:
             pages = world.stripe("checkout/sessions", customer=customer["id"])
             found["pages open at Stripe"] = sum(page["status"] == "open" for page in pages)
             found["subscriptions at Stripe"] = len(world.stripe("subscriptions", customer=customer["id"]))
+            charges = world.stripe("charges", customer=customer["id"])
+            found["charges given back"] = sum(charge["refunded"] for charge in charges)
+            found["cents given back"] = sum(charge["amount_refunded"] for charge in charges)
     return {name: count for name, count in found.items() if count}
 
 

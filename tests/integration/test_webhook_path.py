@@ -579,6 +579,38 @@ def test_a_customer_deleted_without_news_is_replaced(billing: Billing) -> None:
     assert fake(billing).asked_to_pay(again.id) != customer
 
 
+def test_what_was_bought_goes_with_a_customer_deleted_without_news(billing: Billing) -> None:
+    user = billing.user()
+    film = Film(uuid.uuid4(), "Metropolis", 399, "usd", None)
+    with billing.database.transaction() as tx:
+        sold = {"price_amount": film.amount, "price_currency": film.currency, "level": 2, "published": True}
+        ready = {
+            "provider": "mux",
+            "status": "ready",
+            "asset_id": f"asset-{film.id}",
+            "playback_id": f"{film.id}",
+        }
+        tx.execute(insert(videos).values(id=film.id, title=film.title, **sold, **ready))
+    page, _ = billing.checkouts.open_film(user, video_id=film.id, promotion_code=None)
+    fake(billing).pay_film(page.id)
+    sync(billing, user)
+    fake(billing).delete(fake(billing).asked_to_pay(page.id))
+    billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    with billing.database.transaction() as tx:
+        assert tx.scalars(select(grants.c.withheld).where(grants.c.user_id == user)).all() == ["canceled"]
+
+
+def test_a_customer_of_another_account_is_not_replaced(billing: Billing) -> None:
+    """With another account's key everybody would get a customer there, and lose the one that pays here."""
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).customers.clear()
+    with pytest.raises(UnavailableError):
+        billing.checkouts.open(user, plan_code="basic", promotion_code=None)
+    with billing.database.transaction() as tx:
+        assert store.customer_of(tx, user) == customer
+
+
 def test_what_is_left_is_left_longer_each_time(billing: Billing) -> None:
     payload = event(billing.customer(billing.user()))
     billing.deliver(payload)
