@@ -110,7 +110,8 @@ class Pool:
 
         The statement is prepared once on each connection and runs in autocommit. It may write
         (a function call may take a lease), but must bear being run twice: a connection found dead is
-        replaced and the statement tried once more. Silence is no death: it is waited for once.
+        replaced and the statement tried once more. Silence is no death: it is waited for once. A statement that
+        was prepared before a migration changed what it answers is prepared again.
 
         Args:
             sql: with parameters written `:name`.
@@ -127,8 +128,12 @@ class Pool:
                 self.forget()
                 return self._run(sql, parameters)
             except DatabaseError as error:
-                self.forget_if_read_only(error)
-                raise
+                if sqlstate(error) != _CHANGED:
+                    self.forget_if_read_only(error)
+                    raise
+                # Nothing ran. The other connections know the statement as it was, too.
+                self.forget()
+                return self._run(sql, parameters)
 
     def forget_if_read_only(self, error: BaseException) -> None:
         """A primary that became a standby reads only: the address may lead to another by now."""
@@ -192,6 +197,8 @@ def open_pool(settings: DatabaseSettings) -> Pool:
 
 
 _READ_ONLY = "25006"
+# "cached plan must not change result type"
+_CHANGED = "0A000"
 # lock not available, query canceled (timeouts), shutdowns, too many connections, deadlock, idle for too long
 TRANSIENT = {"55P03", "57014", "57P01", "57P02", "57P03", "53300", "40P01", "40001", "25P03", _READ_ONLY}
 
