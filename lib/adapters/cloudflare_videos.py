@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # Seconds to connect, to answer.
 TIMEOUT_SECONDS = (3, 8)
 UPLOAD_LIFE = timedelta(hours=6)
-# Above it a form is refused.
-LARGEST_FORM = 200_000_000
+# A form of more than 200 MB is refused, and it is more than the file in it: its boundaries, the file's name.
+LARGEST_FORM = 200_000_000 - 65_536
 # Reserved in the account's storage until the film's own length is known.
 LONGEST_FILM_SECONDS = 6 * 3600
 
@@ -95,8 +95,8 @@ class CloudflareVideos:
         listed: list[dict[str, Any]] = found.get("audio", []) if isinstance(found, dict) else found
         return [each for each in listed if each.get("status") in (None, "ready")]
 
-    def delete(self, *, upload_id: str, asset_id: str | None) -> None:  # noqa: ARG002 - one id stands for both
-        self._call("DELETE", f"/{upload_id}", missing=True)
+    def delete(self, *, upload_id: str, asset_id: str | None) -> bool:  # noqa: ARG002 - one id stands for both
+        return self._call("DELETE", f"/{upload_id}", missing=True).status_code != 404
 
     def _call(self, method: str, path: str, *, missing: bool = False, **options: Any) -> "requests.Response":
         """One request; with `missing` a 404 is an answer too.

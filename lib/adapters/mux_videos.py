@@ -76,15 +76,20 @@ class MuxVideos:
         asset = _asked(clients.assets.get_asset, asset_id, none=(404,))
         return Progress("removed", asset_id) if asset is None else of_asset(asset.data.to_dict())
 
-    def delete(self, *, upload_id: str, asset_id: str | None) -> None:
+    def delete(self, *, upload_id: str, asset_id: str | None) -> bool:
         clients = self._clients()
         if asset_id is None:
             # One that still waits is closed; one that was not waiting any more (403) has an asset by now.
             _asked(clients.uploads.cancel_direct_upload, upload_id, none=(403, 404))
             upload = _asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
-            asset_id = None if upload is None else of_upload(upload.data.to_dict()).asset_id
-        if asset_id is not None:
-            _asked(clients.assets.delete_asset, asset_id, none=(404,))
+            if upload is None:
+                return False
+            asset_id = of_upload(upload.data.to_dict()).asset_id
+        # What it answers to a deletion is nothing.
+        return (
+            asset_id is None
+            or _asked(clients.assets.delete_asset, asset_id, none=(404,), refused=False) is None
+        )
 
     def _clients(self) -> _Clients:
         import mux_python
@@ -103,8 +108,10 @@ class MuxVideos:
             return self._made
 
 
-def _asked(call: Callable[..., Any], *arguments: object, none: tuple[int, ...] = ()) -> Any:
-    """One call's answer; None where Mux refuses with a status of `none`.
+def _asked(
+    call: Callable[..., Any], *arguments: object, none: tuple[int, ...] = (), refused: Any = None
+) -> Any:
+    """One call's answer; `refused` where Mux refuses with a status of `none`.
 
     Raises:
         UnavailableError: no answer in time, a 5xx, or asked to slow down.
@@ -121,5 +128,5 @@ def _asked(call: Callable[..., Any], *arguments: object, none: tuple[int, ...] =
         if error.status == 429 or error.status >= 500:
             raise UnavailableError("The video provider is out of reach", retry_after=5) from error
         if error.status in none:
-            return None
+            return refused
         raise

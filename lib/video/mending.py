@@ -93,14 +93,16 @@ class VideoTasks:
         """Remove a deleted video from its provider.
 
         Raises:
-            UnavailableError: it is out of reach.
+            UnavailableError: it is out of reach, or seems to be somebody else's.
         """
         video_id = as_uuid(body.get("video_id", ""))
         with self._database.transaction() as tx:
             video = store.to_purge(tx, video_id)
         if video is None or video_id is None:
             return
-        self._provider(video.provider).delete(upload_id=video.upload_id, asset_id=video.asset_id)
+        provider = self._provider(video.provider)
+        if not provider.delete(upload_id=video.upload_id, asset_id=video.asset_id):
+            self._confirm(provider, video)
         with self._database.transaction() as tx:
             store.purged(tx, video_id)
 

@@ -52,8 +52,12 @@ class Videos(Protocol):
         """How far an upload, and what was made of it, has come; `removed` if it is gone."""
         ...
 
-    def delete(self, *, upload_id: str, asset_id: str | None) -> None:
-        """Makes sure that nothing is left of an upload and of what was made of it. Bears repeating."""
+    def delete(self, *, upload_id: str, asset_id: str | None) -> bool:
+        """Makes sure that nothing is left of an upload and of what was made of it. Bears repeating.
+
+        Returns:
+            Whether the provider knew of any such thing.
+        """
         ...
 
 

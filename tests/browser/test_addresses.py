@@ -1,5 +1,7 @@
 """Addresses that make no sense lead to a page all the same, and none leads away from here."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from playwright.sync_api import expect
 
@@ -15,9 +17,11 @@ def test_an_address_that_cannot_be_read_is_no_page(visit: Visit) -> None:
 
 
 def test_a_link_to_a_film_works_however_many_came_after(visit: Visit, make: Factory) -> None:
-    film = make.video(title="Long ago", description="Of another time.")
+    # All of them older than what other tests look for on the first page.
+    then = datetime(2001, 1, 1, tzinfo=UTC)
+    film = make.video(title="Long ago", description="Of another time.", created_at=then)
     for number in range(101):
-        make.video(title=f"Since then {number}")
+        make.video(title=f"Since then {number}", created_at=then + timedelta(days=1))
     trailer = make.video(title="A trailer nobody lists", listed=False)
     visitor = visit()
     for video_id, title in ((film, "Long ago"), (trailer, "A trailer nobody lists")):

@@ -316,8 +316,8 @@ def test_a_film_that_is_deleted_is_gone(provider: Provider, film: bytes, known: 
     upload = announce(provider.videos)
     provider.send(upload, film)
     asset_id = settled(provider, upload).asset_id
-    for _ in range(2):
-        provider.videos.delete(upload_id=upload.id, asset_id=asset_id if known else None)
+    for knew in (True, False):
+        assert provider.videos.delete(upload_id=upload.id, asset_id=asset_id if known else None) is knew
         assert provider.videos.progress(upload_id=upload.id, asset_id=asset_id).status == "removed"
 
 
@@ -339,7 +339,7 @@ def test_a_place_that_is_deleted_takes_no_file(provider: Provider, film: bytes) 
 def test_what_nobody_knows_is_removed_and_can_be_deleted(provider: Provider) -> None:
     unknown = uuid.uuid4().hex
     for asset_id in (None, uuid.uuid4().hex):
-        provider.videos.delete(upload_id=unknown, asset_id=asset_id)
+        assert not provider.videos.delete(upload_id=unknown, asset_id=asset_id)
         assert provider.videos.progress(upload_id=unknown, asset_id=asset_id).status == "removed"
 
 
@@ -380,6 +380,11 @@ def test_a_large_file_comes_in_pieces(cloudflare: Cloudflare, film: bytes) -> No
 @pytest.mark.parametrize(("size", "protocol"), [(None, "form"), (1, "form"), (LARGEST_FORM, "form")])
 def test_other_files_come_as_a_form(cloudflare: Cloudflare, size: int | None, protocol: str) -> None:
     assert announce(cloudflare.videos, size=size).protocol == protocol
+
+
+def test_the_largest_file_that_comes_as_a_form_fits_into_one() -> None:
+    around = httpx.Request("POST", "https://upload.invalid", files={"file": ("ä" * 255 + ".mp4", b"")})
+    assert LARGEST_FORM + int(around.headers["Content-Length"]) <= 200_000_000
 
 
 def test_a_wrong_token_is_a_fault_of_ours(environment: dict[str, str]) -> None:

@@ -41,9 +41,9 @@ class FakeVideos:
         self._asked("progress", upload_id)
         return self.uploads.get(upload_id, Progress("removed", asset_id))
 
-    def delete(self, *, upload_id: str, asset_id: str | None) -> None:
+    def delete(self, *, upload_id: str, asset_id: str | None) -> bool:
         self._asked("delete", upload_id)
-        self.uploads.pop(upload_id, None)
+        return self.uploads.pop(upload_id, None) is not None
 
     def send(self, upload_id: str, *, film: bool = True) -> int:
         """The file arrives, a film of two seconds or none, and is made at once; the status of the answer."""

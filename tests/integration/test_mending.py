@@ -4,9 +4,13 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import mux_python
 import pytest
+import requests
 from sqlalchemy import Row, insert, select, update
 
+from lib.adapters.video_providers import video_providers
+from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import videos
 from lib.errors import UnavailableError
@@ -266,6 +270,25 @@ def test_an_outage_removes_nothing(house: House) -> None:
     assert house.row(film).status == "ready"
 
 
+@pytest.mark.parametrize(
+    ("provider", "secret"), [("mux", "MUX_TOKEN_SECRET"), ("cloudflare", "CLOUDFLARE_API_TOKEN")]
+)
+def test_a_key_that_is_refused_removes_nothing(
+    house: House, environment: dict[str, str], provider: str, secret: str
+) -> None:
+    """It was taken back at the provider, or ended: a fault that is loud, and that the queue tries again."""
+    refused = video_providers(Environment(environment | {secret: "not-this-one"}))
+    work = VideoTasks(house.database, refused, SystemClock())
+    now = datetime.now(UTC)
+    ready, waiting = house.ready(provider=provider), house.film(provider=provider)
+    due = house.deleted(provider=provider, purge_at=now)
+    for step, film in ((work.check, ready), (work.check, waiting), (work.purge, due)):
+        with pytest.raises((mux_python.ApiException, requests.HTTPError), match="401"):
+            step({"video_id": str(film)})
+    assert [house.row(film).status for film in (ready, waiting, due)] == ["ready", "waiting", "waiting"]
+    assert house.row(due).purged_at is None
+
+
 def test_a_provider_that_knows_none_of_our_films_is_not_believed(house: House) -> None:
     """The key of another account: it says of each that there is none."""
     films = [house.ready(), house.ready(), house.film()]
@@ -326,6 +349,20 @@ def test_a_deleted_video_is_removed_from_its_provider_once_its_time_has_come(hou
     assert found.status == "removed"
     assert found.purged_at is not None
     assert house.left.reconcile()["purges_due"] == 0
+
+
+def test_a_provider_that_knows_none_of_our_films_has_removed_none(house: House) -> None:
+    """The key of another account again: what it never had is still where it was."""
+    due, there = house.deleted(), house.ready()
+    kept = dict(house.provider.uploads)
+    house.provider.uploads.clear()
+    with pytest.raises(UnavailableError):
+        house.purge(due)
+    assert house.row(due).purged_at is None
+    house.provider.uploads.update(kept)
+    house.purge(due)
+    assert house.row(due).purged_at is not None
+    assert list(house.provider.uploads) == [house.upload_of(there)]
 
 
 def test_a_crash_between_provider_and_row_only_repeats(house: House) -> None:

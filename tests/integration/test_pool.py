@@ -122,7 +122,7 @@ def test_no_answer_reaches_who_did_not_ask_and_no_place_is_lost(apart: str, data
 
     def all_closed() -> bool:
         with database_apart.transaction() as tx:
-            return tx.scalar(text(f"SELECT count(*) {_BACKENDS}")) == 0
+            return bool(tx.scalar(text(f"SELECT count(*) = 0 {_BACKENDS}")))
 
     wait_for(all_closed)
 

@@ -1,4 +1,4 @@
-// Cloudflare Stream up to 200 MB: one form. XMLHttpRequest, because fetch tells no progress of what it sends.
+// Cloudflare Stream, files that fit into 200 MB with the form around them: one form. XMLHttpRequest, because fetch tells no progress of what it sends.
 
 export function send(url, file, { onProgress, onDone, onError }) {
   const body = new FormData();

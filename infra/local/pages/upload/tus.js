@@ -1,4 +1,4 @@
-// Cloudflare Stream above 200 MB: tus, which goes on where it broke off. The place is made already, so it is only filled.
+// Cloudflare Stream, large files: tus, which goes on where it broke off. The place is made already, so it is only filled.
 
 import "../vendor/tus.min.js";
 

@@ -11,9 +11,8 @@ from infra.local.sandbox.cloudflare.refusals import CloudflareError, bad_request
 from infra.local.sandbox.cloudflare.videos import Videos
 from infra.local.sandbox.media.ingest import Ingest
 
+# The whole of it, with what a form has around its file.
 _LARGEST_FORM = 200_000_000
-# What a form has around its file.
-_FORM_SPARE = 65536
 _LEAST_CHUNK = 5 * 1024**2
 _CHUNK_UNIT = 256 * 1024
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -45,7 +44,7 @@ class Uploads:
         """POST `/upload/{uid}`, multipart with one part `file`."""
         uid = request.path_params["uid"]
         self._videos.awaiting_file(uid, "form")
-        if int(request.headers.get("content-length", "0")) > _LARGEST_FORM + _FORM_SPARE:
+        if int(request.headers.get("content-length", "0")) > _LARGEST_FORM:
             raise CloudflareError(413, 10006, "A form takes at most 200 MB")
         async with request.form(max_files=1, max_fields=10) as parts:
             file = parts.get("file")
