@@ -44,6 +44,7 @@ NOW = text("now()")
 # What viewers can see, apart from when it is available.
 PUBLISHED = "published AND status = 'ready' AND deleted_at IS NULL"
 SHOWN = "published AND listed AND status = 'ready' AND deleted_at IS NULL"
+_MANAGED = "deleted_at IS NULL AND status <> 'removed'"
 ENTITLEMENT_REASONS = (
     "subscription",
     "trial",
@@ -523,17 +524,18 @@ videos = Table(
     UniqueConstraint("provider", "upload_id"),
     UniqueConstraint("provider", "asset_id"),
     UniqueConstraint("provider", "playback_id"),
-    # What list-videos looks through: newest first, of one level, of one series, by words.
+    # What list-videos looks through: newest first, of one level, of one series.
     Index("ix_videos_shown", "created_at", "id", postgresql_where=text(SHOWN)),
     Index("ix_videos_level", "level", "created_at", "id", postgresql_where=text(SHOWN)),
     Index("ix_videos_series", "series", postgresql_where=text(SHOWN)),
-    Index("ix_videos_search", "search", postgresql_using="gin", postgresql_where=text(SHOWN)),
+    # By words, in what is shown and in what admins look through.
+    Index("ix_videos_search", "search", postgresql_using="gin", postgresql_where=text(_MANAGED)),
     # What admins look through.
     Index(
         "ix_videos_managed",
         "created_at",
         "id",
-        postgresql_where=text("deleted_at IS NULL AND status <> 'removed'"),
+        postgresql_where=text(_MANAGED),
     ),
     # What reconcile looks for.
     Index(

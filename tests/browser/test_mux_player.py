@@ -105,6 +105,16 @@ def test_mux_player_plays_with_our_tokens(screen: Screen, playback: dict[str, An
     assert refused == [], json.dumps(sorted(screen.asked))
 
 
+def test_it_does_not_play_with_a_signature_that_is_not_ours(screen: Screen, playback: dict[str, Any]) -> None:
+    """The player cannot see that: it asks, and is refused."""
+    signed, _, signature = playback["tokens"]["playback"].rpartition(".")
+    forged = f"{signed}.{signature[::-1]}"
+    screen.show(**attributes(playback) | {"playback_token": forged})
+    screen.wait("window.failed")
+    assert screen.page.evaluate("document.querySelector('mux-player').currentTime") == 0
+    assert set(screen.asked[f"{playback['playback_id']}.m3u8"]) == {(forged, 403)}
+
+
 @pytest.mark.parametrize("kind", ["thumbnail", "storyboard"])
 def test_it_does_not_play_with_a_token_for_something_else(
     screen: Screen, playback: dict[str, Any], kind: str
