@@ -5,12 +5,12 @@ No SDK: an identity token is one call to the metadata server, and the task anoth
 
 import http.client
 import json
-import socket
 import threading
 import time
 import uuid
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from lib.adapters.plain_http import ask
 from lib.billing.kinds import SYNC_ACCOUNT
 from lib.config import SyncSettings
 from lib.web import log
@@ -20,7 +20,6 @@ SECONDS = 2.0
 # Google's tokens live an hour, and are asked for again well before.
 _TOKEN_SECONDS = 1800
 _IDENTITY = "/computeMetadata/v1/instance/service-accounts/default/identity?format=full&audience="
-_LONGEST = 16384
 
 
 class ProcessTaskSyncs:
@@ -45,7 +44,7 @@ class ProcessTaskSyncs:
                 "Authorization": f"Bearer {self._identity(ends)}",
                 "Content-Type": "application/json",
             }
-            status, _ = _call("POST", self._settings.url, ends, headers, json.dumps(task).encode())
+            status, _ = ask("POST", self._settings.url, ends, headers, json.dumps(task).encode())
         except (OSError, http.client.HTTPException, ValueError) as error:
             log.line("WARNING", "no sync before a refusal", {"user_id": user_id, "error": log.places(error)})
             return False
@@ -64,38 +63,10 @@ class ProcessTaskSyncs:
             return token
         # Asked for outside the lock: whoever waits for the metadata server holds nobody up.
         url = self._settings.identity_base + _IDENTITY + quote(self._settings.url, safe="")
-        status, body = _call("GET", url, ends, {"Metadata-Flavor": "Google"})
+        status, body = ask("GET", url, ends, {"Metadata-Flavor": "Google"})
         if status != 200:
             raise ValueError("no identity token")
         token = body.decode("ascii").strip()
         with self._lock:
             self._token, self._asked_at = token, time.monotonic()
         return token
-
-
-def _call(
-    method: str, url: str, ends: float, headers: dict[str, str], body: bytes | None = None
-) -> tuple[int, bytes]:
-    """Status and body; every wait ends at `ends`."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=_left(ends))
-    try:
-        connection.connect()
-        sock: socket.socket = connection.sock
-        sock.settimeout(_left(ends))
-        connection.request(
-            method, f"{parts.path}?{parts.query}" if parts.query else parts.path, body, headers
-        )
-        sock.settimeout(_left(ends))
-        response = connection.getresponse()
-        return response.status, response.read(_LONGEST)
-    finally:
-        connection.close()
-
-
-def _left(ends: float) -> float:
-    left = ends - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left

@@ -6,12 +6,15 @@ Its SDK is 105 MB and takes 0.3 s to import.
 import base64
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lib.config import CloudflareSettings
 from lib.errors import UnavailableError
 from lib.video.cloudflare_objects import of_video
+from lib.video.facts import identifier
 from lib.video.ports import Progress, Upload
 from lib.web.operation import rfc3339
 
@@ -33,7 +36,8 @@ class CloudflareVideos:
     `creator` is our video's id and comes back in webhooks.
     """
 
-    def __init__(self, settings: CloudflareSettings) -> None:
+    def __init__(self, settings: CloudflareSettings, seconds: tuple[float, float] = TIMEOUT_SECONDS) -> None:
+        self._seconds = seconds
         self._account = f"{settings.api_base}/accounts/{settings.account_id}/stream"
         self._token = settings.api_token
         self._lock = threading.Lock()
@@ -51,7 +55,8 @@ class CloudflareVideos:
             "expiry": rfc3339(expires_at),
         }
         made = _result(self._call("POST", "/direct_upload", json=wanted))
-        return Upload(made["uid"], "form", made["uploadURL"], expires_at)
+        with _understood():
+            return Upload(identifier(made["uid"]), "form", _address(made["uploadURL"]), expires_at)
 
     def _tus(self, video_id: uuid.UUID, title: str, size: int, expires_at: datetime) -> Upload:
         metadata = {
@@ -73,13 +78,19 @@ class CloudflareVideos:
                 ),
             },
         )
-        return Upload(made.headers["stream-media-id"], "tus", made.headers["Location"], expires_at)
+        with _understood():
+            place = _address(made.headers["Location"])
+            return Upload(identifier(made.headers["stream-media-id"]), "tus", place, expires_at)
 
     def progress(self, *, upload_id: str, asset_id: str | None) -> Progress:
         found = self._call("GET", f"/{upload_id}", missing=True)
         if found.status_code == 404:
             return Progress("removed", asset_id)
         video = _result(found)
+        with _understood():
+            return self._progress(upload_id, video)
+
+    def _progress(self, upload_id: str, video: Any) -> Progress:
         if video["status"]["state"] != "ready":
             return of_video(video)
         captions = self._tracks(f"/{upload_id}/captions")
@@ -109,7 +120,7 @@ class CloudflareVideos:
 
         try:
             answer = self._connected().request(
-                method, self._account + path, timeout=TIMEOUT_SECONDS, allow_redirects=False, **options
+                method, self._account + path, timeout=self._seconds, allow_redirects=False, **options
             )
         except requests.RequestException as error:
             raise UnavailableError("The video provider is out of reach") from error
@@ -120,15 +131,31 @@ class CloudflareVideos:
         return answer
 
     def _connected(self) -> "requests.Session":
-        import requests
+        from lib.adapters.bounded_http import bounded_session
 
         with self._lock:
             if self._session is None:
-                self._session = requests.Session()
+                self._session = bounded_session(self._seconds[1])
                 self._session.headers["Authorization"] = f"Bearer {self._token}"
             return self._session
 
 
 def _result(answer: "requests.Response") -> Any:
     """What Cloudflare wraps its answers around."""
-    return answer.json()["result"]
+    with _understood():
+        return answer.json()["result"]
+
+
+def _address(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")):
+        raise ValueError("not an address")
+    return value
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """An answer that makes no sense is as good as none."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnavailableError("The video provider makes no sense") from error

@@ -2,9 +2,9 @@
 
 import http.client
 import json
-import urllib.error
-import urllib.request
+import time
 
+from lib.adapters.plain_http import ask
 from lib.config import TaskSettings
 from lib.errors import UnavailableError
 from lib.web.ports import Task
@@ -17,7 +17,7 @@ class DispatcherTasks:
 
     Args:
         settings: with the dispatcher's address.
-        seconds: how long each wait in a call may take.
+        seconds: how long a call may take.
     """
 
     def __init__(self, settings: TaskSettings, seconds: float = TIMEOUT_SECONDS) -> None:
@@ -26,27 +26,18 @@ class DispatcherTasks:
 
     def enqueue(self, task: Task) -> None:
         settings = self._settings
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked with the settings
-            f"{settings.dispatcher}/queue",
-            method="POST",
-            headers={"Content-Type": "application/json"},
-            data=json.dumps(
-                {
-                    "name": task.name,
-                    "url": settings.url,
-                    "audience": settings.url,
-                    "service_account": settings.service_account,
-                    "body": {"kind": task.kind, "body": dict(task.body)},
-                }
-            ).encode(),
-        )
+        body = {
+            "name": task.name,
+            "url": settings.url,
+            "audience": settings.url,
+            "service_account": settings.service_account,
+            "body": {"kind": task.kind, "body": dict(task.body)},
+        }
+        headers = {"Content-Type": "application/json"}
+        ends = time.monotonic() + self._seconds
         try:
-            with urllib.request.urlopen(request, timeout=self._seconds):  # noqa: S310 - as above  # nosec B310
-                return
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code == 409:
-                    return
-            raise UnavailableError("The local dispatcher refused a task") from error
-        except (OSError, http.client.HTTPException) as error:
+            status, _ = ask("POST", f"{settings.dispatcher}/queue", ends, headers, json.dumps(body).encode())
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise UnavailableError("The local dispatcher is out of reach") from error
+        if status != 409 and not 200 <= status < 300:
+            raise UnavailableError("The local dispatcher refused a task")

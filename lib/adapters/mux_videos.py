@@ -2,13 +2,15 @@
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lib.config import MuxSettings
 from lib.errors import UnavailableError
+from lib.video.facts import identifier
 from lib.video.mux_objects import of_asset, of_upload
 from lib.video.ports import Progress, Upload
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 # The SDK waits for ever unless told otherwise on each call: seconds to connect, to answer.
 TIMEOUT_SECONDS = (3, 8)
 UPLOAD_LIFE = timedelta(hours=6)
+_REFUSED = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,13 @@ class MuxVideos:
 
     Args:
         cors_origin: from where a browser may send the file.
+        seconds: to connect, and to answer in full.
     """
 
-    def __init__(self, settings: MuxSettings, cors_origin: str) -> None:
+    def __init__(
+        self, settings: MuxSettings, cors_origin: str, seconds: tuple[float, float] = TIMEOUT_SECONDS
+    ) -> None:
+        self._seconds = seconds
         self._settings = settings
         self._cors_origin = cors_origin
         self._lock = threading.Lock()
@@ -52,8 +59,9 @@ class MuxVideos:
             ),
         )
         expires_at = datetime.now(UTC) + UPLOAD_LIFE
-        created = _asked(self._clients().uploads.create_direct_upload, wanted).data
-        return Upload(created.id, "put", created.url, expires_at)
+        created = self._asked(self._clients().uploads.create_direct_upload, wanted)
+        with _understood():
+            return Upload(identifier(created["id"]), "put", str(created["url"]), expires_at)
 
     def _policies(self) -> dict[str, Any]:
         """Who may play it: tokens alone, or with DRM, where that is configured."""
@@ -68,18 +76,21 @@ class MuxVideos:
     def progress(self, *, upload_id: str, asset_id: str | None) -> Progress:
         clients = self._clients()
         if asset_id is None:
-            upload = _asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
-            found = Progress("removed") if upload is None else of_upload(upload.data.to_dict())
+            upload = self._asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
+            with _understood():
+                found = Progress("removed") if upload is None else of_upload(upload)
             if found.asset_id is None:
                 return found
             asset_id = found.asset_id
-        asset = _asked(clients.assets.get_asset, asset_id, none=(404,))
-        return Progress("removed", asset_id) if asset is None else of_asset(asset.data.to_dict())
+        asset = self._asked(clients.assets.get_asset, asset_id, none=(404,))
+        with _understood():
+            return Progress("removed", asset_id) if asset is None else of_asset(asset)
 
     def delete(self, *, upload_id: str, asset_id: str | None) -> bool:
         clients = self._clients()
         if asset_id is None:
             # One that still waits is closed; one that was not waiting any more (403) has an asset by now.
+<<<<<<< HEAD
             _asked(clients.uploads.cancel_direct_upload, upload_id, none=(403, 404))
             upload = _asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
             if upload is None:
@@ -90,9 +101,20 @@ class MuxVideos:
             asset_id is None
             or _asked(clients.assets.delete_asset, asset_id, none=(404,), refused=False) is None
         )
+=======
+            self._called(clients.uploads.cancel_direct_upload, upload_id, none=(403, 404))
+            upload = self._asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
+            with _understood():
+                asset_id = None if upload is None else of_upload(upload).asset_id
+        if asset_id is not None:
+            self._called(clients.assets.delete_asset, asset_id, none=(404,))
+>>>>>>> 09ef030 (Everybody we call, out of order in every way; long load; wrong clocks and odd days)
 
     def _clients(self) -> _Clients:
+        import certifi
         import mux_python
+
+        from lib.adapters.bounded_http import bounded_pools
 
         with self._lock:
             if self._made is None:
@@ -104,23 +126,55 @@ class MuxVideos:
                 if self._settings.api_base:
                     configuration.host = self._settings.api_base
                 client = mux_python.ApiClient(configuration)
+                # In place of the SDK's own, which bound neither a whole answer nor its size.
+                client.rest_client.pool_manager = bounded_pools(
+                    self._seconds[1], retries=0, ca_certs=certifi.where()
+                )
                 self._made = _Clients(mux_python.DirectUploadsApi(client), mux_python.AssetsApi(client))
             return self._made
 
+    def _asked(self, call: Callable[..., Any], *arguments: object, none: tuple[int, ...] = ()) -> Any:
+        """What one call's answer tells of the thing asked for, as a dict; None where it was refused with a status of
+        `none`, and only there: who answers nothing at all has not said that a film is gone."""
+        answer = self._called(call, *arguments, none=none)
+        with _understood():
+            return None if answer is _REFUSED else answer.data.to_dict()
 
+<<<<<<< HEAD
 def _asked(
     call: Callable[..., Any], *arguments: object, none: tuple[int, ...] = (), refused: Any = None
 ) -> Any:
     """One call's answer; `refused` where Mux refuses with a status of `none`.
+=======
+    def _called(self, call: Callable[..., Any], *arguments: object, none: tuple[int, ...] = ()) -> Any:
+        """One call's answer; `_REFUSED` where Mux refuses with a status of `none`.
+>>>>>>> 09ef030 (Everybody we call, out of order in every way; long load; wrong clocks and odd days)
 
-    Raises:
-        UnavailableError: no answer in time, a 5xx, or asked to slow down.
-        mux_python.ApiException: any other refusal: a fault of ours.
-    """
-    import mux_python
-    import urllib3
+        Raises:
+            UnavailableError: no answer in time, none that makes sense, a 5xx, or asked to slow down.
+            mux_python.ApiException: any other refusal: a fault of ours.
+        """
+        import mux_python
+        import urllib3
 
+        try:
+            with _understood():
+                return call(*arguments, _request_timeout=self._seconds)
+        except urllib3.exceptions.HTTPError as error:
+            raise UnavailableError("The video provider is out of reach") from error
+        except mux_python.ApiException as error:
+            if error.status == 429 or error.status >= 500:
+                raise UnavailableError("The video provider is out of reach", retry_after=5) from error
+            if error.status in none:
+                return _REFUSED
+            raise
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """An answer that makes no sense is as good as none."""
     try:
+<<<<<<< HEAD
         return call(*arguments, _request_timeout=TIMEOUT_SECONDS)
     except urllib3.exceptions.HTTPError as error:
         raise UnavailableError("The video provider is out of reach") from error
@@ -130,3 +184,8 @@ def _asked(
         if error.status in none:
             return refused
         raise
+=======
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnavailableError("The video provider makes no sense") from error
+>>>>>>> 09ef030 (Everybody we call, out of order in every way; long load; wrong clocks and odd days)

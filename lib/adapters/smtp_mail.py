@@ -2,7 +2,7 @@
 
 import smtplib
 import ssl
-from contextlib import suppress
+from contextlib import closing, suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -11,16 +11,18 @@ from email.utils import format_datetime, localtime
 import idna
 
 from lib.accounts.ports import Letter, MailDelayedError, MailInDoubtError, MailRefusedError
+from lib.adapters.watchdog import Watchdog
 from lib.config import MailSettings
 
 TIMEOUT_SECONDS = 10.0
+STEPS = 8
 
 
 class SmtpMail:
     """Hands mails to a server, each on a connection of its own.
 
     Args:
-        seconds: how long each wait may take; a mail has up to eight of them.
+        seconds: how long each step may take; a mail has up to eight of them.
         trust: whose certificates count, in place of the machine's.
     """
 
@@ -34,40 +36,43 @@ class SmtpMail:
     def send(self, letter: Letter) -> None:
         to, foreign = _mailbox(letter.to)
         message = self._message(letter, to, foreign=foreign)
-        try:
-            server = self._connect()
-        except OSError as error:
-            raise MailDelayedError(_code(error)) from error
-        try:
+        server = self._server()
+        # Where the dog bites and nothing else is wrong, the mail was taken.
+        with closing(server), suppress(TimeoutError), Watchdog(STEPS * self._seconds, lambda: server.sock):
+            try:
+                self._greet(server)
+            except OSError as error:
+                raise MailDelayedError(_code(error)) from error
             self._envelope(server, to, foreign=foreign)
             self._hand_over(server, message)
             # It is taken; how the server says goodbye changes nothing.
             with suppress(OSError):
                 server.quit()
-        finally:
-            server.close()
 
-    def _connect(self) -> smtplib.SMTP:
+    def _server(self) -> smtplib.SMTP:
+        """Not connected yet."""
         settings = self._settings
         # Named, because smtplib would look its own name up in DNS.
         me = settings.sender.rpartition("@")[2]
         server: smtplib.SMTP
         if settings.security == "tls":
-            server = smtplib.SMTP_SSL(
-                settings.host, settings.port, me, timeout=self._seconds, context=self._trust
-            )
+            server = smtplib.SMTP_SSL("", 0, me, timeout=self._seconds, context=self._trust)
         else:
-            server = smtplib.SMTP(settings.host, settings.port, me, timeout=self._seconds)
-        try:
-            if settings.security == "starttls":
-                server.starttls(context=self._trust)
-            if settings.user and settings.password:
-                server.login(settings.user, settings.password)
-            server.ehlo_or_helo_if_needed()
-        except BaseException:
-            server.close()
-            raise
+            server = smtplib.SMTP("", 0, me, timeout=self._seconds)
+        # Whose certificate it should be. A name in the constructor would connect at once.
+        server._host = settings.host  # type: ignore[attr-defined]  # noqa: SLF001
         return server
+
+    def _greet(self, server: smtplib.SMTP) -> None:
+        settings = self._settings
+        code, _ = server.connect(settings.host, settings.port)
+        if code != 220:
+            raise smtplib.SMTPConnectError(code, b"no welcome")
+        if settings.security == "starttls":
+            server.starttls(context=self._trust)
+        if settings.user and settings.password:
+            server.login(settings.user, settings.password)
+        server.ehlo_or_helo_if_needed()
 
     def _envelope(self, server: smtplib.SMTP, to: str, *, foreign: bool) -> None:
         if foreign and not server.has_extn("smtputf8"):

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import requests
 import stripe
 
+from lib.adapters.bounded_http import bounded_session
 from lib.config import StripeSettings
 from lib.errors import UnavailableError
 from lib.web import log
@@ -23,14 +25,27 @@ def connect(settings: StripeSettings, seconds: float = TIMEOUT_SECONDS) -> strip
     """A client of one Stripe account.
 
     Args:
-        seconds: how long each wait for an answer may take; it is asked for twice.
+        seconds: how long an answer may take, all of it; it is asked for twice.
     """
     return stripe.StripeClient(
         settings.secret_key,
-        http_client=stripe.RequestsClient(timeout=seconds),
+        http_client=stripe.RequestsClient(timeout=seconds, session=_session(seconds)),
         max_network_retries=RETRIES,
         base_addresses={"api": settings.api_base} if settings.api_base else {},
     )
+
+
+def _session(seconds: float) -> requests.Session:
+    session = bounded_session(seconds)
+    session.hooks["response"].append(_refuse_nonsense)
+    return session
+
+
+def _refuse_nonsense(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Whoever answers for Stripe and gives none of its objects is not Stripe: a proxy, or a page for humans."""
+    content = response.content
+    if response.ok and not (content.lstrip()[:1] == b"{" and b'"object"' in content):
+        raise requests.ConnectionError("an answer that is none of Stripe's")
 
 
 @contextmanager

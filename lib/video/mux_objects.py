@@ -58,4 +58,6 @@ def of_upload(upload: Mapping[str, Any]) -> Progress:
         return Progress("processing", identifier(upload["asset_id"]))
     if status == "waiting":
         return Progress("waiting")
+    if status not in ("errored", "cancelled", "timed_out"):
+        raise ValueError("no upload's status")
     return Progress("errored", error=NOT_UPLOADED)

@@ -93,7 +93,7 @@ class Uploads:
                 created_by=user_id,
                 upload=upload,
             )
-            if video is not None:
+            if video is not None and video.created_at == video.updated_at:
                 told = {"video_id": str(video_id), "provider": name}
                 store.record(tx, "video_announced", told, user_id=user_id, address=address)
         if video is None:

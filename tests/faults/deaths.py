@@ -138,6 +138,8 @@ class World:
         self._victim: int | None = None
         self._death: Death | None = None
         self._sql = ""
+        self._networks = 0
+        self.move()
         at = make_url(url)
         assert at.host is not None
         assert at.port is not None
@@ -203,7 +205,8 @@ class World:
         if not isinstance(body, str):
             headers["Content-Type"] = "application/json"
             body = "" if body is None else json.dumps(body)
-        self._tell(method=call.method, path=f"/{call.path}", headers=headers, body=body, ahead=ahead)
+        order = {"method": call.method, "path": f"/{call.path}", "headers": headers, "body": body}
+        self._tell(**order, ahead=ahead, address=self._address)
         with self._guard:
             self._steps, self._death, self._sql = [], death, ""
             self._victim = self._hear()["pid"]
@@ -258,6 +261,11 @@ class World:
         if b"Q" in kinds:
             return f"database: {_text_of(heard)[:70]}"
         return f"database: {self._sql[:70]}" if b"B" in kinds else None
+
+    def move(self) -> None:
+        """To a network from where nobody has asked for anything yet."""
+        self._networks += 1
+        self._address = f"10.{self._networks // 256}.{self._networks % 256}.7"
 
     # -- who and what there is ----------------------------------------------------------------------------
 
@@ -398,14 +406,16 @@ class World:
 
     # -- machines -----------------------------------------------------------------------------------------
 
-    def task(self, body: Any) -> Call:
-        return Call("POST", "process-task", body, self._identity("process-task", "tasks@local.streamly"))
+    def task(self, body: Any, *, ago: int = 0) -> Call:
+        """As the queue calls; `ago`, so many seconds before now."""
+        token = self._identity("process-task", "tasks@local.streamly", ago)
+        return Call("POST", "process-task", body, token)
 
     def reconcile(self) -> Call:
         return Call("POST", "reconcile", {}, self._identity("reconcile", "scheduler@local.streamly"))
 
-    def _identity(self, function: str, email: str) -> str:
-        settings, now = self.stack.settings, int(time.time())
+    def _identity(self, function: str, email: str, ago: int = 0) -> str:
+        settings, now = self.stack.settings, int(time.time()) - ago
         claims = {
             "iss": self.environment["OIDC_ISSUER"],
             "aud": self.environment["TASKS_URL" if function == "process-task" else "RECONCILE_URL"],

@@ -1,7 +1,7 @@
 """The functions, loaded once; each request is carried out by a child of its own, made by fork and gone with it.
 
 `python -m tests.faults.forking`, with the functions' settings in the environment, reads orders from standard input, a
-JSON line each: `{"method", "path", "headers", "body"}`, and `ahead`, by how many seconds the child's clock is. It
+JSON line each: `{"method", "path", "headers", "body", "address"}`, and `ahead`, by how many seconds the child's clock is. It
 answers with `{"pid": …}`, waits for a line, and then answers with `{"status", "headers", "body"}`, or with
 `{"signal": …}` where the child did not live to say it.
 
@@ -29,7 +29,7 @@ def carry_out(functions: FunctionsApp, order: dict[str, Any]) -> dict[str, Any]:
         headers=order["headers"],
         data=order["body"].encode(),
         base_url="http://localhost",
-        environ_overrides={"REMOTE_ADDR": "192.0.2.7"},
+        environ_overrides={"REMOTE_ADDR": order["address"]},
     )
     return {
         "status": response.status_code,

@@ -30,10 +30,11 @@ class Weather:
         kind: `fair` passes everything on; `refused` takes no connection and cuts those there are; `silent` takes all
             and passes nothing on; `late` holds each answer back for `seconds`; `cut` ends the connection after
             `size` bytes of an answer; `drip` passes a byte of the answer every `seconds`; `said` answers each
-            question with `words` itself, without anybody else, and then closes.
+            question with `words` itself, without anybody else, and then closes; `greets` says them before it is asked,
+            as a mail server does.
     """
 
-    kind: Literal["fair", "refused", "silent", "late", "cut", "drip", "said"] = "fair"
+    kind: Literal["fair", "refused", "silent", "late", "cut", "drip", "said", "greets"] = "fair"
     seconds: float = 0.0
     size: int = 0
     words: Callable[[], Iterator[bytes]] | None = None
@@ -162,7 +163,11 @@ class Wire:
         with self._guard:
             self._lines.add(line)
         try:
-            if self._weather.kind not in ("silent", "said") and not self._reach(line):
+            weather = self._weather
+            if weather.kind == "greets":
+                self._say(line, weather)
+                return
+            if weather.kind not in ("silent", "said") and not self._reach(line):
                 return
             self._exchange(line)
         except OSError:

@@ -382,7 +382,7 @@ def change_a_film(world: World) -> Scene:
     admin, title = world.person(role="admin"), f"A film {uuid.uuid4()}"
     film = world.film(title="Before")
     call = Call("PATCH", f"manage-video?video_id={film}", {"title": title}, admin.token)
-    return Scene(call, admin, title=title)
+    return Scene(call, admin, title=title, twice=frozenset({"noted: video_changed"}))
 
 
 def withdraw_a_film(world: World) -> Scene:
@@ -395,7 +395,7 @@ def delete_a_film(world: World) -> Scene:
     film, title = _announced(world, "mux")
     admin = world.person(role="admin")
     call = Call("DELETE", f"manage-video?video_id={film}&purge=now", token=admin.token)
-    return Scene(call, admin, title=title)
+    return Scene(call, admin, title=title, twice=frozenset({"noted: video_deleted"}))
 
 
 def hear_from_mux(world: World) -> Scene:
