@@ -90,25 +90,17 @@ class MuxVideos:
         clients = self._clients()
         if asset_id is None:
             # One that still waits is closed; one that was not waiting any more (403) has an asset by now.
-<<<<<<< HEAD
-            _asked(clients.uploads.cancel_direct_upload, upload_id, none=(403, 404))
-            upload = _asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
+            self._called(clients.uploads.cancel_direct_upload, upload_id, none=(403, 404))
+            upload = self._asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
             if upload is None:
                 return False
-            asset_id = of_upload(upload.data.to_dict()).asset_id
+            with _understood():
+                asset_id = of_upload(upload).asset_id
         # What it answers to a deletion is nothing.
         return (
             asset_id is None
-            or _asked(clients.assets.delete_asset, asset_id, none=(404,), refused=False) is None
+            or self._called(clients.assets.delete_asset, asset_id, none=(404,)) is not _REFUSED
         )
-=======
-            self._called(clients.uploads.cancel_direct_upload, upload_id, none=(403, 404))
-            upload = self._asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
-            with _understood():
-                asset_id = None if upload is None else of_upload(upload).asset_id
-        if asset_id is not None:
-            self._called(clients.assets.delete_asset, asset_id, none=(404,))
->>>>>>> 09ef030 (Everybody we call, out of order in every way; long load; wrong clocks and odd days)
 
     def _clients(self) -> _Clients:
         import certifi
@@ -140,15 +132,8 @@ class MuxVideos:
         with _understood():
             return None if answer is _REFUSED else answer.data.to_dict()
 
-<<<<<<< HEAD
-def _asked(
-    call: Callable[..., Any], *arguments: object, none: tuple[int, ...] = (), refused: Any = None
-) -> Any:
-    """One call's answer; `refused` where Mux refuses with a status of `none`.
-=======
     def _called(self, call: Callable[..., Any], *arguments: object, none: tuple[int, ...] = ()) -> Any:
         """One call's answer; `_REFUSED` where Mux refuses with a status of `none`.
->>>>>>> 09ef030 (Everybody we call, out of order in every way; long load; wrong clocks and odd days)
 
         Raises:
             UnavailableError: no answer in time, none that makes sense, a 5xx, or asked to slow down.
@@ -174,18 +159,6 @@ def _asked(
 def _understood() -> Iterator[None]:
     """An answer that makes no sense is as good as none."""
     try:
-<<<<<<< HEAD
-        return call(*arguments, _request_timeout=TIMEOUT_SECONDS)
-    except urllib3.exceptions.HTTPError as error:
-        raise UnavailableError("The video provider is out of reach") from error
-    except mux_python.ApiException as error:
-        if error.status == 429 or error.status >= 500:
-            raise UnavailableError("The video provider is out of reach", retry_after=5) from error
-        if error.status in none:
-            return refused
-        raise
-=======
         yield
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UnavailableError("The video provider makes no sense") from error
->>>>>>> 09ef030 (Everybody we call, out of order in every way; long load; wrong clocks and odd days)

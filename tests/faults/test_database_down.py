@@ -7,19 +7,21 @@ import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pg8000.native
 import pytest
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, make_url, text
 
 from infra.local.postgres import EmbeddedPostgres
 from infra.local.processes import free_port, processes
 from infra.local.supervisor import Stack
 from lib.config import Environment
 from lib.database.engine import Database
+from tests.api import refused
 from tests.factories import Factory
 from tests.faults.conftest import THOROUGH
 from tests.faults.counts import tried
@@ -272,3 +274,25 @@ def recovered(answers: list[Answer], back: float) -> float:
     """How long after its return the last one was told to wait."""
     asked = [each.at + each.seconds - back for each in answers if not each.right and each.what not in APART]
     return max(asked, default=0.0)
+
+
+def test_a_lock_that_is_not_let_go(place: Place, dice: random.Random) -> None:
+    """Somebody's row is held by who does not finish: whoever needs it hears so, and nobody else waits."""
+    with place.factory() as make:
+        crowd = Crowd(make, dice)
+        buyer = make.person()
+        make.entitle(buyer)
+        with make.database.transaction() as tx:
+            tx.execute(text("SELECT FROM billing_accounts WHERE user_id = :u FOR UPDATE"), {"u": buyer.id})
+            with crowd.busy(RATE), ThreadPoolExecutor(3) as pool:
+                began = time.monotonic()
+                asked = [pool.submit(buyer.api.post, "create-checkout", {"plan": "basic"}) for _ in range(3)]
+                for answer in asked:
+                    refused(answer.result(), 503, "unavailable")
+                    assert int(answer.result().headers["Retry-After"]) > 0
+                waited = time.monotonic() - began
+        assert 9 < waited < 15
+        tried("a lock that is not let go", waited_seconds=round(waited, 1), **told(crowd.answers))
+        assert told(crowd.answers)["right"] == len(crowd.answers)
+        opened = buyer.api.post("create-checkout", {"plan": "basic"})
+        assert opened.status_code == 201, "and then it can be had"
