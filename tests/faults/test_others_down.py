@@ -4,6 +4,7 @@ it should.
 The adapters are the real ones, with the real SDKs. Who answers them is a wire that says whatever it is told to.
 """
 
+import base64
 import itertools
 import random
 import time
@@ -133,8 +134,12 @@ def process_task(port: int, settings: dict[str, str]) -> dict[str, Call]:
     return {"sync": lambda: syncs.sync(uuid.uuid4())}
 
 
-# A token that says who signed it, so that the keys are asked for.
-TOKEN = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.eyJpc3MiOiJ4In0.c2ln"
+# Signed by nobody; it says by whose key, so that the keys are asked for.
+_HEADER, _CLAIMS = (
+    base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+    for part in (b'{"alg":"RS256","kid":"k"}', b'{"iss":"x"}')
+)
+TOKEN = f"{_HEADER}.{_CLAIMS}.c2ln"
 
 
 def issuer(port: int, settings: dict[str, str]) -> dict[str, Call]:
