@@ -24,7 +24,7 @@ test: $(VENV)/.tests ## all tests but the browser's (ARGS="-k story" for some)
 test-browser: $(VENV)/.tests ## the client in Chromium, which must be installed (ARGS="-k keyboard" for some)
 	@python -m pytest -n 2 --dist loadfile tests/browser $(ARGS)
 
-faults: $(VENV)/.tests ## what may go wrong, all of it: deaths, outages, load, wrong clocks (FAULTS_SEED=… again; FAULTS_LOAD_SECONDS=600)
+faults: $(VENV)/.tests ## what may go wrong, all of it: deaths, outages, load, wrong clocks (docs/reliability.md; FAULTS_SEED=… again)
 	@rm -rf build/faults build/faults.json
 	@FAULTS=all python -m pytest -s --timeout 3600 tests/faults $(ARGS); ended=$$?; python -m tests.faults.counts; exit $$ended
 
