@@ -195,7 +195,7 @@ def change_the_email(world: World) -> Scene:
     return Scene(
         Call("PATCH", "account", {"email": wanted, "current_password": PASSWORD}, person.token),
         person,
-        twice=frozenset({"links"}),
+        twice=frozenset({"links", "noted: email_change_asked"}),
     )
 
 
