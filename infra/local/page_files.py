@@ -30,7 +30,8 @@ _SECURITY_POLICY = (
     "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
     "script-src 'self'; style-src 'self'; worker-src 'none'; "
     f"img-src 'self' {_VIDEO_HOSTS}; connect-src 'self' {_VIDEO_HOSTS} {_UPLOAD_HOSTS}; "
-    f"media-src 'self' blob: {_VIDEO_HOSTS}"
+    # hls.js makes the menu of captions from tracks that are empty at first, `data:,WEBVTT`.
+    f"media-src 'self' blob: data: {_VIDEO_HOSTS}"
 )
 _FILES = {
     f"/pages/{path.relative_to(PAGES).as_posix()}".encode(): path

@@ -3,6 +3,7 @@
 import base64
 import ipaddress
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,13 @@ from starlette.responses import FileResponse, Response
 
 from infra.local.sandbox.cloudflare.refusals import CloudflareError, forbidden, not_found
 from infra.local.sandbox.cloudflare.videos import Videos
-from infra.local.sandbox.media.transcode import INIT, MULTIVARIANT, RENDITION, SEGMENT
+from infra.local.sandbox.media.captions import Captions, offered, playlist
+from infra.local.sandbox.media.transcode import INIT, MULTIVARIANT, RENDITION, SEGMENT, Media
 from infra.local.sandbox.state import Document
 
 _PLAYLIST = "application/vnd.apple.mpegurl"
 _LONGEST_SECONDS = 24 * 3600
+_CAPTIONS = re.compile(r"captions-([A-Za-z0-9-]+)\.(m3u8|vtt)")
 _OPEN = {"Access-Control-Allow-Origin": "*", "Cache-Control": "private, max-age=0"}
 
 
@@ -74,10 +77,18 @@ class Stream:
         self._tokens = tokens
 
     async def manifest(self, request: Request) -> Response:
-        """GET `/stream/{token}/manifest/{name}`: a playlist, or a segment it names."""
-        folder, name = self._folder(request), request.path_params["name"]
+        """GET `/stream/{token}/manifest/{name}`: a playlist, or a segment or captions that it names."""
+        video = self._video(request)
+        folder, name = self._videos.folder_of(video["uid"]), request.path_params["name"]
+        tracks = {each["language"]: each for each in video.get("tracks", {}).get("captions", [])}
         if name == "video.m3u8":
-            return _playlist((folder / MULTIVARIANT).read_text())
+            told = [Captions(each, tracks[each]["label"], f"captions-{each}.m3u8") for each in tracks]
+            return _playlist(offered((folder / MULTIVARIANT).read_text(), told))
+        captions = _CAPTIONS.fullmatch(name)
+        if captions and captions[1] in tracks:
+            if captions[2] == "m3u8":
+                return _playlist(playlist(Media.read(folder), f"captions-{captions[1]}.vtt"))
+            return FileResponse(folder / name, media_type="text/vtt", headers=_OPEN)
         if name == RENDITION:
             return _playlist((folder / RENDITION).read_text())
         if (name == INIT or SEGMENT.fullmatch(name)) and (folder / name).is_file():
@@ -86,9 +97,10 @@ class Stream:
 
     async def thumbnail(self, request: Request) -> Response:
         """GET `/stream/{token}/thumbnails/thumbnail.jpg`."""
-        return FileResponse(self._folder(request) / "thumbnail.jpg", media_type="image/jpeg", headers=_OPEN)
+        folder = self._videos.folder_of(self._video(request)["uid"])
+        return FileResponse(folder / "thumbnail.jpg", media_type="image/jpeg", headers=_OPEN)
 
-    def _folder(self, request: Request) -> Any:
+    def _video(self, request: Request) -> Document:
         named = request.path_params["token"]
         forwarded = request.headers.get("x-forwarded-for", "").split(",")[0].strip()
         address = forwarded or (request.client.host if request.client else "127.0.0.1")
@@ -101,7 +113,7 @@ class Stream:
             video = self._videos.get(self._tokens.verify(named, address))
         if video["status"]["state"] != "ready":
             raise CloudflareError(404, 10003, "The video is not ready")
-        return self._videos.folder_of(video["uid"])
+        return video
 
 
 def _playlist(text: str) -> Response:

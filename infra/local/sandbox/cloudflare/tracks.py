@@ -1,7 +1,7 @@
 """Captions and further sound of a video.
 
-Captions are kept as they come; sound is taken to be behind its URL, for the sandbox fetches nothing. Its playlists have
-neither. Cloudflare tells nobody of them: who wants to know asks.
+Captions are kept as they come, and are in the playlists; sound is taken to be behind its URL, for the sandbox fetches
+nothing, and is in none. Cloudflare tells nobody of them: who wants to know asks.
 """
 
 import re
@@ -45,6 +45,8 @@ class Tracks:
         made = {"language": language, "label": language, "generated": False, "status": "ready"}
         others = [each for each in self._kept(request, "captions") if each["language"] != language]
         self._keep(request, "captions", [*others, made])
+        folder = self._videos.folder_of(request.path_params["uid"])
+        (folder / f"captions-{language}.vtt").write_bytes(text)
         return result(made)
 
     async def delete_captions(self, request: Request) -> Response:

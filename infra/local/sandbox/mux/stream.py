@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from infra.local.sandbox.media.captions import Captions, offered, playlist
 from infra.local.sandbox.media.transcode import INIT, MULTIVARIANT, RENDITION, SEGMENT, TILE_COLUMNS, Media
 from infra.local.sandbox.mux.assets import Assets, Playback
 from infra.local.sandbox.mux.refusals import MuxError, forbidden, invalid_parameters, not_found
 from infra.local.sandbox.mux.tokens import SigningKeys
-from infra.local.sandbox.state import State
+from infra.local.sandbox.state import Document, State
 
 _PLAYLIST = "application/vnd.apple.mpegurl"
 #: Seconds the child URLs of a public playlist live; those of a signed one die with its token.
@@ -22,6 +24,7 @@ _PUBLIC_SECONDS = 12 * 3600
 _OPEN = {"Access-Control-Allow-Origin": "*", "Cache-Control": "private, max-age=0"}
 _CACHED = _OPEN | {"Cache-Control": "private, max-age=3600"}
 _LICENCES = ("widevine", "fairplay", "playready")
+_CAPTIONS = re.compile(r"captions-(\w+)\.(m3u8|vtt)")
 _IMAGES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
@@ -106,19 +109,26 @@ class Stream:
         playback = self._assets.playback(request.path_params["playback_id"])
         right = self._right(request, playback, "v")
         text = self._read(playback, MULTIVARIANT)
-        return Response(
-            text.replace(RENDITION, self._children.url(playback.id, RENDITION, right)),
-            media_type=_PLAYLIST,
-            headers=_OPEN,
-        )
+        text = text.replace(RENDITION, self._children.url(playback.id, RENDITION, right))
+        tracks = [
+            Captions(
+                track["language_code"],
+                track["name"],
+                self._children.url(playback.id, f"captions-{track['id']}.m3u8", right),
+            )
+            for track in _captions(playback)
+        ]
+        return Response(offered(text, tracks), media_type=_PLAYLIST, headers=_OPEN)
 
     async def child(self, request: Request) -> Response:
-        """GET `/stream/{playback_id}/{name}?expires=&start=&end=&signature=`: a playlist or a segment."""
+        """GET `/stream/{playback_id}/{name}?expires=&start=&end=&signature=`: a playlist, a segment or captions."""
         name = request.path_params["name"]
         right = self._children.right(request)
         playback = self._assets.playback(request.path_params["playback_id"])
         if name == RENDITION:
             return Response(self._rendition(playback, right), media_type=_PLAYLIST, headers=_OPEN)
+        if captions := _CAPTIONS.fullmatch(name):
+            return self._track(playback, captions[1], captions[2], right)
         if name != INIT and not SEGMENT.fullmatch(name):
             raise not_found()
         self._check_ready(playback)
@@ -193,6 +203,18 @@ class Stream:
                 lines.append(line)
         return "\n".join(lines) + "\n"
 
+    def _track(self, playback: Playback, track_id: str, extension: str, right: Right) -> Response:
+        track = next((track for track in _captions(playback) if track["id"] == track_id), None)
+        if track is None:
+            raise not_found()
+        media = Media.read(self._assets.folder_of(playback.asset["id"]))
+        if extension == "m3u8":
+            url = self._children.url(playback.id, f"captions-{track_id}.vtt", right)
+            return Response(playlist(media, url), media_type=_PLAYLIST, headers=_OPEN)
+        # What stands behind the track's URL was never fetched.
+        cue = f"{_timestamp(0)} --> {_timestamp(media.duration)}\n{' '.join(track['name'].split())}"
+        return Response(f"WEBVTT\n\n{cue}\n", media_type="text/vtt", headers=_OPEN)
+
     def _read(self, playback: Playback, name: str) -> str:
         self._check_ready(playback)
         return (self._assets.folder_of(playback.asset["id"]) / name).read_text()
@@ -200,6 +222,14 @@ class Stream:
     def _check_ready(self, playback: Playback) -> None:
         if playback.asset["status"] != "ready":
             raise MuxError(412, "invalid_state", f"The asset is {playback.asset['status']}, not ready.")
+
+
+def _captions(playback: Playback) -> list[Document]:
+    return [
+        track
+        for track in playback.asset.get("tracks", [])
+        if (track["type"], track.get("status")) == ("text", "ready")
+    ]
 
 
 def _tiles(media: Media) -> list[tuple[float, int, int]]:

@@ -1,7 +1,7 @@
 """Captions and further sound of an asset.
 
-What Mux would fetch from the URL is taken to be there and good: the sandbox fetches nothing, and its playlists have
-none of these tracks.
+What Mux would fetch from the URL is taken to be there and good: the sandbox fetches nothing. Its playlists have the
+captions, which say their own name all through the film, and none of the sound.
 """
 
 from infra.local.sandbox.mux.assets import Assets
