@@ -19,7 +19,15 @@ MOST_FAILURES = 20
 MOST_UNFINISHED = 20
 
 _OF_SUBSCRIPTIONS = ("customer.", "invoice.")
-_FRAUD_WARNING = "radar.early_fraud_warning."
+# What an operator has to deal with -> how the audit log calls it, what it is about, and what the log says.
+_FOR_OPERATORS = {
+    "radar.early_fraud_warning.created": (
+        "fraud_warning",
+        "warning",
+        "early fraud warning: refund and end, or expect a dispute",
+    ),
+    "refund.failed": ("refund_failed", "refund", "a refund failed: its money is with us again"),
+}
 # Of an event's type -> the kind of thing it is about; the longer prefix first.
 _KINDS = (
     ("customer.subscription.", "subscription"),
@@ -28,7 +36,7 @@ _KINDS = (
     ("charge.dispute.", "dispute"),
     ("charge.", "charge"),
     ("refund.", "refund"),
-    (_FRAUD_WARNING, "early_fraud_warning"),
+    ("radar.early_fraud_warning.", "early_fraud_warning"),
 )
 
 
@@ -74,19 +82,19 @@ class StripeEvents:
                 # A page or its money: it may be of a film, whatever our rows know of the page.
                 films = not type_.startswith(_OF_SUBSCRIPTIONS)
                 self._sync.account(tx, user_id, actor=f"event:{event_id}", films=films)
-                if type_.startswith(_FRAUD_WARNING):
-                    self._warn(tx, user_id, event)
+                if type_ in _FOR_OPERATORS:
+                    self._tell_operators(tx, user_id, type_, event)
                 inbox.settle_event(tx, event_id, "processed")
         except Exception as error:
             if not self._gave_up(event_id, error):
                 raise
 
     @staticmethod
-    def _warn(tx: Connection, user_id: uuid.UUID, event: Row[Any]) -> None:
-        """A bank's guess takes nothing away: an operator decides, and hears of it as of an error."""
-        facts = {"user_id": str(user_id), "warning": event.object_id}
-        log.line("ERROR", "early fraud warning: refund and end, or expect a dispute", facts)
-        store.record(tx, "fraud_warning", user_id, f"event:{event.event_id}", {"warning": event.object_id})
+    def _tell_operators(tx: Connection, user_id: uuid.UUID, type_: str, event: Row[Any]) -> None:
+        """Nothing is done about it here: they hear of it as of an error, and decide."""
+        kind, about, says = _FOR_OPERATORS[type_]
+        log.line("ERROR", says, {"user_id": str(user_id), about: event.object_id})
+        store.record(tx, kind, user_id, f"event:{event.event_id}", {about: event.object_id})
 
     def _customer_of(self, event: Row[Any]) -> str | None:
         """Thin events name a thing, refunds and disputes a payment: whose it is has to be asked."""

@@ -340,6 +340,25 @@ def test_events_about_a_payment_name_no_customer(billing: Billing, type_: str, h
     assert billing.entitlement(user)["reason"] == how
 
 
+def test_a_refund_that_failed_is_told_to_operators(
+    billing: Billing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its money is with us again, and who was promised it hears of nothing."""
+    user = billing.user()
+    customer = billing.customer(user)
+    fake(billing).subscribe(customer, BASIC)
+    refund = fake(billing).take_back(customer, "refunded")
+    fake(billing).change(customer, taken_back=None)
+    billing.deliver(event("", "refund.failed", data={"object": {"id": refund, "object": "refund"}}))
+    billing.work()
+    assert billing.entitlement(user)["active"] is True
+    with billing.database.transaction() as tx:
+        told = select(audit_log).where(audit_log.c.user_id == user, audit_log.c.kind == "refund_failed")
+        assert tx.execute(told).one().detail == {"refund": refund}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if refund in line]
+    assert [line["severity"] for line in lines] == ["ERROR"]
+
+
 def test_deleted_customer_loses_access(billing: Billing) -> None:
     user = billing.user()
     customer = billing.customer(user)
