@@ -23,16 +23,22 @@ class PlanChanges:
     """Has accounts synced whose grants differ from PLANS in what their plan gives: reconcile's part.
 
     Stripe knows nothing of levels and streams, so no comparison with it would see this.
+
+    Args:
+        at_once: how many accounts one call finds; the next goes on from there.
     """
 
-    def __init__(self, database: Database, tasks: Tasks, plans: Sequence[Plan], clock: Clock) -> None:
+    def __init__(
+        self, database: Database, tasks: Tasks, plans: Sequence[Plan], clock: Clock, at_once: int = AT_ONCE
+    ) -> None:
         self._database = database
         self._tasks = tasks
         self._plans = plans
         self._clock = clock
+        self._at_once = at_once
 
     def reconcile(self) -> dict[str, int]:
-        """How many accounts were found, of five hundred in one call."""
+        """How many accounts were found in this call."""
         with self._database.transaction() as tx:
             before = walk_store.position(tx, NAME, self._beginning())
         at = before
@@ -42,11 +48,11 @@ class PlanChanges:
             return {"plans_changed": 0}
         after = at["after"] and uuid.UUID(at["after"])
         with self._database.transaction() as tx:
-            found = walk_store.of_former_plans(tx, self._plans, after=after, limit=AT_ONCE)
+            found = walk_store.of_former_plans(tx, self._plans, after=after, limit=self._at_once)
         for user_id in found:
             if not enqueue_sync(self._tasks, user_id, occasion=f"plans {at['plans']} {at['began']}"):
                 return {"plans_changed": 0}
-        then = at | ({"after": str(found[-1])} if len(found) == AT_ONCE else {"done": True})
+        then = at | ({"after": str(found[-1])} if len(found) == self._at_once else {"done": True})
         with self._database.transaction() as tx:
             walk_store.advance(tx, NAME, before=before, then=then)
         return {"plans_changed": len(found)}

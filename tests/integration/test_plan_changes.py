@@ -41,7 +41,7 @@ class Shop:
         sync = Sync(self.payments, plans, ACCESS, SystemClock())
         billing.syncs = AccountSyncs(billing.database, sync)
         billing._kinds["sync-account"] = billing.syncs.process
-        self.changes = PlanChanges(billing.database, billing.fake_tasks, plans, self.clock)
+        self.changes = PlanChanges(billing.database, billing.fake_tasks, plans, self.clock, at_once=3)
 
     def subscriber(self, plan: Plan = BASIC) -> uuid.UUID:
         user = self.billing.user()
@@ -124,6 +124,15 @@ def test_who_was_synced_by_a_function_with_the_former_plans_is_found_an_hour_lat
     shop.clock.ahead = timedelta(hours=1)
     assert shop.found() == 1
     assert shop.entitlement(user).level == 3
+
+
+def test_many_are_found_over_several_calls(shop: Shop) -> None:
+    users = [shop.subscriber() for _ in range(4)]
+    shop.deploy((DEARER, PREMIUM))
+    # Nothing that was found is mended before the next call.
+    assert [shop.changes.reconcile()["plans_changed"] for _ in range(3)] == [3, 1, 0]
+    shop.billing.work()
+    assert [shop.entitlement(user).level for user in users] == [3] * 4
 
 
 def test_while_the_queue_is_away_nobody_is_passed_over(shop: Shop) -> None:
