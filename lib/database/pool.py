@@ -50,6 +50,9 @@ class Pooled:
 class Pool:
     """At most `settings.pool_size` connections. Building one connects to nothing.
 
+    A process that forks has to do so before its first connection, as gunicorn does without `--preload`: parent and
+    child would read each other's answers.
+
     Args:
         connect: makes the driver's connections in another way than the settings say.
     """
@@ -85,7 +88,7 @@ class Pool:
         return pooled
 
     def give_back(self, pooled: Pooled) -> None:
-        """Twice does no harm."""
+        """Twice does no harm, as long as nobody else has got it in between."""
         with self._lock:
             if not pooled.is_lent:
                 return

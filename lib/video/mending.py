@@ -32,8 +32,9 @@ AT_ONCE = 20
 # Of those that are ready so many with each reconcile, each again after an hour at the soonest: 7,200 films a day.
 LOOKED_OVER = 5
 LOOK_AGAIN_AFTER = timedelta(hours=1)
-# A task asks Mux twice at most, which answers five times a second; Cloudflare, which answers four times, it asks
-# up to four times, but only of a film that is ready.
+# A task asks Mux, which answers five times a second, once or twice; Cloudflare, which answers four times, it asks up to
+# four times, but only of a film that is ready. Where a film is gone, or its asset was never heard of, there are more
+# questions, four at most: too many of those are refused, and the queue asks again.
 SECONDS_BETWEEN = 0.5
 # An upload's place lives for six hours; a provider that has no file by then will get none.
 UPLOAD_PATIENCE = timedelta(hours=7)
