@@ -312,9 +312,11 @@ def end_a_second_subscription(world: World) -> Scene:
     person = world.person()
     customer = world.customer(person)
     world.move_up(customer)
+    body = {"kind": "sync-account", "body": {"user_id": str(person.id), "actor": "comparison"}}
+    # Prices are remembered when they are first met, which takes a step more.
+    world.done(world.task(body))
     world.subscribe_past_us(customer)
     world.move_up(customer)
-    body = {"kind": "sync-account", "body": {"user_id": str(person.id), "actor": "comparison"}}
     return Scene(world.task(body), person, customer=customer, at_stripe=True)
 
 

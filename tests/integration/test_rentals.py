@@ -67,6 +67,10 @@ def test_account_tells_what_can_be_watched_and_until_when(make: Factory) -> None
     held = person.api.get("account", export=1).json()["held"]
     assert {row["source_id"] for row in held["grants"]} >= {session_id}
     assert held["checkouts"]
+    deleted = {"deleted_at": datetime.now(UTC), "purge_at": datetime.now(UTC) + timedelta(days=7)}
+    with make.database.transaction() as tx:
+        tx.execute(update(videos).where(videos.c.id == bought).values(deleted))
+    assert person.api.get("account").json()["films"] == []
 
 
 def test_a_page_with_a_former_price_of_the_film_is_replaced(make: Factory) -> None:
@@ -135,6 +139,7 @@ def test_after_the_window_it_can_be_rented_again(make: Factory) -> None:
         tx.execute(update(grants).where(grants.c.source_id == session_id).values(ends_at=past))
     gone = refused(watch(person, video), 402, "subscription_required")
     assert gone["reason"] == "expired"
+    assert person.api.get("account").json()["films"] == []
     beat = {"session_id": playing["session_id"], "position": 3}
     refused(person.api.post("heartbeat", beat), 402, "subscription_required")
     again = pay(person, video)
