@@ -340,6 +340,18 @@ def test_events_about_a_payment_name_no_customer(billing: Billing, type_: str, h
     assert billing.entitlement(user)["reason"] == how
 
 
+def test_a_status_that_is_new_gives_nothing_and_is_told(
+    billing: Billing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = billing.user()
+    customer = billing.customer(user)
+    found = fake(billing).subscribe(customer, BASIC, status="on_holiday")
+    sync(billing, user)
+    assert billing.entitlement(user)["active"] is False
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "on_holiday" in line]
+    assert [(line["severity"], line["subscription"]) for line in lines] == [("ERROR", found.id)]
+
+
 def test_a_refund_that_failed_is_told_to_operators(
     billing: Billing, capsys: pytest.CaptureFixture[str]
 ) -> None:
