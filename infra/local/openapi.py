@@ -151,6 +151,7 @@ def _add(app: FastAPI, operation: Operation) -> None:
                     # Nothing is not what was asked for.
                     min_length=1 if query.required else None,
                     max_length=query.longest,
+                    pattern=r"^[^\x00]*$" if query.longest else None,
                 ),
             ],
         )

@@ -5,12 +5,13 @@ at the first connection). Knows the driver and nothing of SQLAlchemy, which a fu
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pg8000.dbapi
+from pg8000.core import NULL_BYTE, SYNC_MSG, Context, _flush, _write, make_params
 from pg8000.exceptions import InterfaceError
 
 from lib.config import DatabaseSettings
@@ -64,6 +65,7 @@ class Connections:
             raise UnavailableError("The database cannot be reached") from error
         wait_at_most(connection, self._limits.answer)
         _watch(connection)
+        _say_at_once(connection)
         return connection
 
     def _through_the_connector(self) -> Callable[[], Any]:
@@ -127,3 +129,28 @@ def _watch(connection: Any) -> None:
             raise InterfaceError("network error") from error
 
     connection.handle_messages = counted
+
+
+def _say_at_once(connection: Any) -> None:
+    """Makes a statement one round trip.
+
+    pg8000 sends what a statement is, what it is given and that it should run one after the other, and waits for an
+    answer to each. The protocol takes all three together
+    (https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY): what goes wrong in one of
+    them skips the rest. What is sent is what the driver's own method sends.
+    """
+
+    def execute_unnamed(
+        statement: str, vals: Sequence[object] = (), oids: Sequence[int] = (), stream: object = None
+    ) -> Context:
+        context = Context(statement, stream=stream)
+        connection.send_PARSE(NULL_BYTE, statement, oids)
+        connection.send_DESCRIBE_STATEMENT(NULL_BYTE)
+        connection.send_BIND(NULL_BYTE, make_params(connection.py_types, vals))
+        connection.send_EXECUTE()
+        _write(connection._sock, SYNC_MSG)  # noqa: SLF001 - nothing public ends a message
+        _flush(connection._sock)  # noqa: SLF001
+        connection.handle_messages(context)
+        return context
+
+    connection.execute_unnamed = execute_unnamed

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from lib.database.engine import Database
 from lib.errors import FieldError, InvalidRequestError, InvalidTokenError, MalformedRequestError
 from lib.video import search
-from lib.video.paging import CURSOR, LIMIT, limit_of, read, written
+from lib.video.paging import CURSOR, LIMIT, LONGEST_TEXT, check_texts, limit_of, read, written
 from lib.video.ports import PlaybackSigner
 from lib.video.search import Wish
 from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
@@ -19,7 +19,6 @@ from lib.web.ports import Clock
 
 # Six hours at least, once cut to the hour.
 PICTURE_LIFE = timedelta(hours=7)
-_LONGEST_QUERY = 200
 _HIGHEST_LEVEL = 1000
 
 LIST_VIDEOS = Operation(
@@ -32,12 +31,12 @@ LIST_VIDEOS = Operation(
     who=Who.EITHER,
     query=(
         Query("video_id", "Only this one, listed or not, if it can be watched; goes alone"),
-        Query("q", "Words to look for", longest=_LONGEST_QUERY),
+        Query("q", "Words to look for", longest=LONGEST_TEXT),
         LIMIT,
         CURSOR,
         Query("level", "Only those of this level", kind="integer", least=0, most=_HIGHEST_LEVEL),
         Query("free", "`true`: only those that need no plan, which is level 0", choices=("true",)),
-        Query("series", "Only those of this series, by season and episode", longest=_LONGEST_QUERY),
+        Query("series", "Only those of this series, by season and episode", longest=LONGEST_TEXT),
         Query(
             "list",
             "With a token: `continue` (begun and not finished) or `history` (begun), last watched first",
@@ -161,11 +160,7 @@ class Catalogue:
 def list_videos(catalogue: Catalogue, call: Call) -> Answer:
     query, caller, errors = call.query, call.caller, list[FieldError]()
     limit = limit_of(query, errors)
-    errors += [
-        FieldError(name, "too_long", f"should have up to {_LONGEST_QUERY} characters")
-        for name in ("q", "series")
-        if len(query.get(name, "")) > _LONGEST_QUERY or "\x00" in query.get(name, "")
-    ]
+    check_texts(query, errors)
     level = query.get("level") or None
     if level is not None and not (re.fullmatch("[0-9]{1,4}", level) and int(level) <= _HIGHEST_LEVEL):
         errors.append(

@@ -12,7 +12,7 @@ from lib.database.engine import Database
 from lib.database.schema import videos
 from lib.errors import FieldError, InvalidRequestError, MalformedRequestError, VideoNotFoundError
 from lib.video import store
-from lib.video.paging import CURSOR, LIMIT, limit_of, read, written
+from lib.video.paging import CURSOR, LIMIT, LONGEST_TEXT, check_texts, limit_of, read, written
 from lib.video.ports import PlaybackSigner
 from lib.video.search import beginnings
 from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
@@ -20,7 +20,6 @@ from lib.web.ports import Clock
 
 # One hour at least, once cut to the hour.
 _PICTURE_LIFE = timedelta(hours=2)
-_LONGEST_QUERY = 200
 _STATUSES = ("waiting", "processing", "ready", "errored")
 
 GET_VIDEO = Operation(
@@ -33,7 +32,7 @@ GET_VIDEO = Operation(
     who=Who.ADMIN,
     query=(
         Query("video_id", "The video; goes alone"),
-        Query("q", "Words to look for, as in list-videos", longest=_LONGEST_QUERY),
+        Query("q", "Words to look for, as in list-videos", longest=LONGEST_TEXT),
         Query("status", "Only those that are so far", choices=_STATUSES),
         LIMIT,
         CURSOR,
@@ -154,8 +153,7 @@ def get_video(films: ManagedVideos, call: Call) -> Answer:
     if query.get("video_id"):
         return Answer(200, {"video": films.look(asked(call))}, private=True)
     limit = limit_of(query, errors)
-    if len(query.get("q", "")) > _LONGEST_QUERY or "\x00" in query.get("q", ""):
-        errors.append(FieldError("q", "too_long", f"should have up to {_LONGEST_QUERY} characters"))
+    check_texts(query, errors)
     if query.get("status") not in (None, *_STATUSES):
         errors.append(FieldError("status", "unknown_value", f"should be one of {', '.join(_STATUSES)}"))
     if errors:

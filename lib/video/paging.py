@@ -14,6 +14,7 @@ from lib.web.operation import Query
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 LIMIT = Query("limit", "How many at most, 1 to 100 (20)", kind="integer", least=1, most=100)
+LONGEST_TEXT = 200
 CURSOR = Query("cursor", "`next_cursor` of the page before")
 
 
@@ -24,6 +25,16 @@ def limit_of(query: Mapping[str, str], errors: list[FieldError]) -> int:
         errors.append(FieldError("limit", "out_of_range", "should be a whole number from 1 to 100"))
         return 0
     return int(asked)
+
+
+def check_texts(query: Mapping[str, str], errors: list[FieldError]) -> None:
+    """What is wrong with `q` and `series`, where they are asked for, joins `errors`."""
+    for name in ("q", "series"):
+        text = query.get(name, "")
+        if len(text) > LONGEST_TEXT:
+            errors.append(FieldError(name, "too_long", f"should have up to {LONGEST_TEXT} characters"))
+        if "\x00" in text:
+            errors.append(FieldError(name, "string_pattern_mismatch", "should have no NUL"))
 
 
 def written(place: tuple[Any, ...]) -> str:

@@ -251,7 +251,7 @@ def get_playback(playback: Playback, call: Call) -> Answer:
     asked = call.query.get("video_id", "")
     if not asked:
         raise InvalidRequestError(errors=[FieldError("video_id", "required", "Field required")])
-    client = call.query.get("client") or "web"
+    client = call.query.get("client", "web")
     if client not in CLIENTS:
         raise InvalidRequestError(
             errors=[FieldError("client", "unknown_value", f"should be one of {', '.join(CLIENTS)}")]

@@ -25,7 +25,7 @@ from tests.faults.hostile import Callers, functions_url, signatures
 
 SEED = int(os.environ.get("FAULTS_SEED") or 7)
 THOROUGH = os.environ.get("FAULTS") == "all"
-EXAMPLES = 200 if THOROUGH else 3
+EXAMPLES = 20 if THOROUGH else 3
 
 CONFIG = {
     "seed": SEED,
@@ -52,7 +52,7 @@ REASONS: dict[str, set[str]] = {
     "DELETE /account": {"wrong_password"},
     # With nothing in it, it is for those who are logged in.
     "POST /verify-email": {"invalid_link", "invalid_token"},
-    "POST /reset-password": {"invalid_link", "weak_password", "invalid_email"},
+    "POST /reset-password": {"invalid_link", "weak_password", "invalid_email", "too_many_requests"},
     "POST /create-checkout": {"unknown_plan", "video_not_found"},
     "POST /confirm-checkout": {"not_found"},
     "POST /create-portal": {"no_customer"},
@@ -67,7 +67,7 @@ REASONS: dict[str, set[str]] = {
     },
     "GET /get-playback": {"video_not_found"},
     "POST /heartbeat": {"playback_session_not_found"},
-    "GET /manage-video": {"video_not_found"},
+    "GET /manage-video": {"video_not_found", "malformed_request"},
     "PATCH /manage-video": {"video_not_found"},
     "DELETE /manage-video": {"video_not_found"},
     "POST /process-task": {"unknown_kind"},

@@ -6,12 +6,13 @@ The links are those of `LINKS`: what a client does with an answer. Each story ha
 import copy
 import os
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 import schemathesis
-from hypothesis import Phase, settings
+from hypothesis import Phase, seed, settings
 from schemathesis.config import SchemathesisConfig
 
 from infra.local.supervisor import Stack
@@ -60,6 +61,15 @@ def linked() -> dict[str, Any]:
     return document
 
 
+# Hypothesis keeps to what it drew before, and what is allowed here depends on the server's answers: after some tens of
+# stories it finds that inconsistent. So many short runs, each with a seed of its own.
+RUNS, STORIES_EACH = 8, 10
+LED_TO = {
+    "viewer": {"/refresh 200", "/confirm-checkout 200", "/get-playback 200"},
+    "admin": {"/refresh 200", "/upload-asset 201", "/manage-video 200", "/manage-video 204"},
+}
+
+
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 def test_stories(
     role: str, stack: Stack, environment: dict[str, str], database: Database, make: Factory, thorough: bool
@@ -67,13 +77,28 @@ def test_stories(
     callers, tries = Callers(stack, environment, database), Counter[str]()
     for _ in range(3):
         make.video(level=0)
+    for number in range(RUNS if thorough else 1):
+        _tell(SEED + number, functions_url(stack), lambda: callers.guest(role).token or "", tries)
+    tried(
+        f"stories by schemathesis, {role}",
+        tries=tries["requests"],
+        held=tries["requests"],
+        stories=tries["stories"],
+    )
+    print(dict(tries))
+    if thorough:
+        assert LED_TO[role] <= set(tries), "stories come to where they lead"
+        assert {"/heartbeat 200", "/heartbeat 204"} & set(tries), "stories come to where they lead"
+
+
+def _tell(number: int, url: str, log_in: Callable[[], str], tries: Counter[str]) -> None:
     schema = schemathesis.openapi.from_dict(linked(), config=SchemathesisConfig.from_dict(CONFIG))
-    schema.config.update(base_url=functions_url(stack))
+    schema.config.update(base_url=url)
 
     class Story(schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
             tries["stories"] += 1
-            self.token = callers.guest(role).token
+            self.token = log_in()
 
         def before_call(self, case: schemathesis.Case[Any]) -> None:
             case.headers["Authorization"] = f"Bearer {self.token}"
@@ -86,25 +111,12 @@ def test_stories(
                 url = response.json()["checkout_url"]
                 httpx.post(url, data={"card": "4242424242424242"}, timeout=30)
 
-    Story.run(
+    seed(number)(Story).run(
         settings=settings(
             Story.TestCase.settings,
-            max_examples=300 if thorough else 10,
+            max_examples=STORIES_EACH,
             stateful_step_count=8,
-            derandomize=True,
+            database=None,
             phases=[Phase.generate],
         )
     )
-    linked_to = (
-        {"/refresh 200", "/confirm-checkout 200", "/get-playback 200", "/heartbeat 200"}
-        if thorough
-        else set[str]()
-    )
-    tried(
-        f"stories by schemathesis, {role}",
-        tries=tries["requests"],
-        held=tries["requests"],
-        stories=tries["stories"],
-    )
-    print(dict(tries))
-    assert linked_to <= set(tries), "stories come to where they lead"
