@@ -74,9 +74,7 @@ def test_signatures_of_webhooks_are_judged_by_the_process(world: World, ahead: i
     lost = from_stripe(world, world.customer(buyer))
     assert status(world, lost, ahead) == 400
     world.queue.waiting.clear()
-    # It leaves alone what is so young that it may be on its way.
-    assert world.call(world.reconcile(), ahead=25).status == 200
-    world.settle()
+    world.catch_up()
     shown = world.done(Call("GET", "account", token=buyer.token))
     assert shown.body["entitlement"]["active"] is True
 

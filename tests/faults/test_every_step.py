@@ -35,7 +35,7 @@ def world(stack: Stack, template: str, environment: dict[str, str]) -> Iterator[
 def ask_until_answered(world: World, scene: Scene) -> Outcome:
     """What a client does that heard nothing: the same again, also where it is told to wait."""
     for _ in range(4):
-        outcome = world.call(scene.call)
+        outcome = world.call(scene.call, ahead=scene.ahead)
         assert outcome.status is not None
         if outcome.status != 503:
             break
@@ -50,7 +50,7 @@ def ask_until_answered(world: World, scene: Scene) -> Outcome:
 def play(world: World, path: str, death: Death | None) -> tuple[Scene, Outcome, dict[str, int]]:
     world.move()
     scene = PATHS[path](world)
-    outcome = world.call(scene.call, death)
+    outcome = world.call(scene.call, death, ahead=scene.ahead)
     if outcome.died:
         assert broken(world.database) == {}, (path, death)
     answered = ask_until_answered(world, scene) if outcome.died else outcome

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.billing import event, signed
 from tests.factories import PASSWORD
-from tests.faults.deaths import Call, Outcome, Person, World
+from tests.faults.deaths import NO_LONGER_ON_ITS_WAY, Call, Outcome, Person, World
 from tests.integration import test_cloudflare_webhook as cloudflare
 from tests.integration import test_mux_webhook as mux
 
@@ -50,6 +50,7 @@ class Scene:
 
     Args:
         call: the request.
+        ahead: by how many seconds the clock of who carries it out is.
         again: how an answer to its repetition may look: status and code. 2xx always may.
         person: who asks, or whom it is about.
         then: what the client does and sees when it has its answer at last.
@@ -68,6 +69,7 @@ class Scene:
     twice: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
     at_stripe: bool = False
+    ahead: float = 0
 
 
 def _may(*refusals: tuple[int, str]) -> frozenset[tuple[int, str]]:
@@ -450,7 +452,8 @@ def stop_watching(world: World) -> Scene:
 
 
 def reconcile(world: World) -> Scene:
-    """A mail, an event and a closure whose tasks were lost, and what Stripe's list holds."""
+    """A mail, an event and a closure whose tasks were lost, and what Stripe's list holds of these two."""
+    world.catch_up()
     person, leaver = world.person(), world.person()
     customer = world.customer(person)
     world.customer(leaver)
@@ -469,7 +472,14 @@ def reconcile(world: World) -> Scene:
         world.settle()
         assert world.stripe("customers", email=leaver.email) == []
 
-    return Scene(world.reconcile(), person, customer=customer, at_stripe=True, then=leaver_is_gone)
+    return Scene(
+        world.reconcile(),
+        person,
+        customer=customer,
+        at_stripe=True,
+        then=leaver_is_gone,
+        ahead=NO_LONGER_ON_ITS_WAY,
+    )
 
 
 PATHS: dict[str, Callable[[World], Scene]] = {
