@@ -186,7 +186,7 @@ def test_a_flood(
     size = (
         (Flood(1000, 5000) if many else Flood(1, 500))
         if thorough
-        else (Flood(40, 240) if many else Flood(1, 60))
+        else (Flood(20, 120) if many else Flood(1, 40))
     )
     sea = Sea(database, size, dice)
     sea.settle()

@@ -27,9 +27,9 @@ from tests.faults.conftest import THOROUGH
 from tests.faults.counts import tried
 from tests.faults.crowd import Answer, Crowd, told
 
-SECONDS = float(os.environ.get("FAULTS_LOAD_SECONDS") or (600 if THOROUGH else 12))
+SECONDS = float(os.environ.get("FAULTS_LOAD_SECONDS") or (600 if THOROUGH else 10))
 # To find the limit; before that everything is warmed up.
-MEASURED_SECONDS = 20 if THOROUGH else 4
+MEASURED_SECONDS = 20 if THOROUGH else 3
 SHARE = 0.8
 MEMBERS = 8
 SUBSCRIBERS = 20 if THOROUGH else 3
