@@ -141,7 +141,7 @@ def test_another_users_ids_everywhere(
 ) -> None:
     before, tries, broken = held(database, victim), 0, []
     asked = list(questions(victim))
-    for operation, place, value in asked if thorough else dice.sample(asked, 250):
+    for operation, place, value in asked if thorough else dice.sample(asked, 120):
         for token in attackers(callers, operation):
             answer = send(http, operation, token, place=place, value=value)
             tries += 1
