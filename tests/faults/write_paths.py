@@ -485,6 +485,8 @@ def reconcile(world: World) -> Scene:
 PATHS: dict[str, Callable[[World], Scene]] = {
     path.__name__: path
     for path in (
+        # First, as it catches up with whatever the others have left.
+        reconcile,
         register, login, refresh, logout,
         ask_for_a_reset, reset_the_password, verify_the_email, ask_for_verification, move_to_another_email,
         change_the_name, change_the_email, change_the_password, leave,
@@ -494,7 +496,7 @@ PATHS: dict[str, Callable[[World], Scene]] = {
         check_a_film, purge_a_film, purge_a_film_at_cloudflare,
         announce_a_film, announce_a_film_at_cloudflare, change_a_film, withdraw_a_film, delete_a_film,
         hear_from_mux, hear_from_cloudflare,
-        begin_to_watch, go_on_watching, stop_watching, reconcile,
+        begin_to_watch, go_on_watching, stop_watching,
     )
 }  # fmt: skip
 
