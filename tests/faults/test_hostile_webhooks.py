@@ -210,7 +210,7 @@ def odd_signatures(function: str, environment: dict[str, str], body: bytes) -> d
         "two times": f"{t}={now},{t}={now},{v}={good}",
         "two times, one good": f"{t}=1,{t}={now},{v}={good}",
         "an old time": f"{t}={now - 301},{v}={digest(now - 301)}",
-        "a coming time": f"{t}={now + 301},{v}={digest(now + 301)}",
+        "a coming time": f"{t}={now + 330},{v}={digest(now + 330)}",
         "another time's": f"{t}={now},{v}={digest(now - 1)}",
         "the year 33658": f"{t}={10**12},{v}={digest(10**12)}",
         "a time without end": f"{t}={'9' * 3000},{v}={digest('9' * 3000)}",

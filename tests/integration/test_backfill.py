@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -92,7 +92,7 @@ class Shop:
             for table in (billing_accounts, sold_prices, inbox):
                 tx.execute(table.delete())
 
-    def has_a_dearer_price(self) -> None:
+    def price_basic(self, *, more: int) -> None:
         """Basic gets a new price, which takes the lookup key over; who pays the old one keeps the plan."""
         old = self.sandbox.call("GET", "prices", **{"lookup_keys[]": BASIC.lookup_key})["data"][0]
         self.sandbox.call(
@@ -100,7 +100,7 @@ class Shop:
             "prices",
             product=old["product"],
             currency=old["currency"],
-            unit_amount=old["unit_amount"] + 100,
+            unit_amount=old["unit_amount"] + more,
             lookup_key=BASIC.lookup_key,
             transfer_lookup_key="true",
             **{"recurring[interval]": "month"},
@@ -112,7 +112,14 @@ def shop(database_apart: Database, stack: Stack, environment: dict[str, str]) ->
     return Shop(database_apart, stack, environment)
 
 
-def test_an_emptied_database_is_rebuilt(shop: Shop) -> None:
+@pytest.fixture
+def dearer(shop: Shop) -> Iterator[Callable[[], None]]:
+    """Makes Basic dearer; the sandbox is everybody's, so it costs afterwards what it did."""
+    yield lambda: shop.price_basic(more=100)
+    shop.price_basic(more=-100)
+
+
+def test_an_emptied_database_is_rebuilt(shop: Shop, dearer: Callable[[], None]) -> None:
     happens: list[Callable[[str], object]] = [
         lambda _customer: None,
         shop.sandbox.fail_payment,
@@ -129,7 +136,7 @@ def test_an_emptied_database_is_rebuilt(shop: Shop) -> None:
     people += [shop.subscriber(trial_days=7), shop.customer()]
     for user, _ in people:
         shop.sync(user)
-    shop.has_a_dearer_price()
+    dearer()
     people.append(shop.subscriber())
     for user, _ in people:
         shop.sync(user)
