@@ -75,16 +75,7 @@ def create_price(book: Book, given: Mapping[str, Any], *, inline: bool = False) 
     if product_data:
         values["product"] = create_product(book, product_data)["id"]
     book.get("product", values["product"], "product")
-    key = values.get("lookup_key")
-    other = next((p for p in book.all("price") if key and p["lookup_key"] == key), None)
-    if other and not values.pop("transfer_lookup_key", False):
-        raise Refusal(
-            f"A price (`{other['id']}`) already uses that lookup key.",
-            code="resource_already_exists",
-            param="lookup_key",
-        )
-    if other:
-        _change_price(book, other, "price.updated", lookup_key=None)
+    _take_key(book, values)
     recurring = values.pop("recurring", None)
     price = objects.price(book.now(), recurring=recurring, **values | {"active": not inline})
     return book.create(price, "price.created")
@@ -92,8 +83,26 @@ def create_price(book: Book, given: Mapping[str, Any], *, inline: bool = False) 
 
 def update_price(book: Book, id: str, given: Mapping[str, Any]) -> Object:
     """POST /v1/prices/:id."""
-    price = book.get("price", id)
-    return _change_price(book, price, "price.updated", **cleared(given) | merged_metadata(price, given))
+    price, values = book.get("price", id), dict(given)
+    if values.get("lookup_key") != price["lookup_key"]:
+        _take_key(book, values)
+    values.pop("transfer_lookup_key", None)
+    return _change_price(book, price, "price.updated", **cleared(values) | merged_metadata(price, given))
+
+
+def _take_key(book: Book, values: dict[str, Any]) -> None:
+    """The lookup key leaves the price that has it, if that was asked for."""
+    key, transfer = values.get("lookup_key"), values.pop("transfer_lookup_key", False)
+    other = next((p for p in book.all("price") if key and p["lookup_key"] == key), None)
+    if other is None:
+        return
+    if not transfer:
+        raise Refusal(
+            f"A price (`{other['id']}`) already uses that lookup key.",
+            code="resource_already_exists",
+            param="lookup_key",
+        )
+    _change_price(book, other, "price.updated", lookup_key=None)
 
 
 def _change_price(book: Book, price: Object, event_type: str | None, **changes: Any) -> Object:

@@ -278,7 +278,7 @@ ROUTES = (
         "POST",
         "/v1/prices/{id}",
         p.PriceUpdateParams,
-        "active metadata nickname",
+        "active lookup_key metadata nickname transfer_lookup_key",
         lambda c: catalog.update_price(c.book, c.id, c.given),
     ),
     Route(
