@@ -6,11 +6,10 @@ Its SDK is 105 MB and takes 0.3 s to import.
 import base64
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from lib.adapters.video_answers import understood
 from lib.config import CloudflareSettings
 from lib.errors import UnavailableError
 from lib.video.cloudflare_objects import of_video
@@ -55,7 +54,7 @@ class CloudflareVideos:
             "expiry": rfc3339(expires_at),
         }
         made = _result(self._call("POST", "/direct_upload", json=wanted))
-        with _understood():
+        with understood():
             return Upload(identifier(made["uid"]), "form", _address(made["uploadURL"]), expires_at)
 
     def _tus(self, video_id: uuid.UUID, title: str, size: int, expires_at: datetime) -> Upload:
@@ -78,7 +77,7 @@ class CloudflareVideos:
                 ),
             },
         )
-        with _understood():
+        with understood():
             place = _address(made.headers["Location"])
             return Upload(identifier(made.headers["stream-media-id"]), "tus", place, expires_at)
 
@@ -87,7 +86,7 @@ class CloudflareVideos:
         if found.status_code == 404:
             return Progress("removed", asset_id)
         video = _result(found)
-        with _understood():
+        with understood():
             return self._progress(upload_id, video)
 
     def _progress(self, upload_id: str, video: Any) -> Progress:
@@ -142,7 +141,7 @@ class CloudflareVideos:
 
 def _result(answer: "requests.Response") -> Any:
     """What Cloudflare wraps its answers around."""
-    with _understood():
+    with understood():
         return answer.json()["result"]
 
 
@@ -150,12 +149,3 @@ def _address(value: object) -> str:
     if not isinstance(value, str) or not value.startswith(("https://", "http://")):
         raise ValueError("not an address")
     return value
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    """An answer that makes no sense is as good as none."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UnavailableError("The video provider makes no sense") from error

@@ -2,12 +2,12 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from lib.adapters.video_answers import understood
 from lib.config import MuxSettings
 from lib.errors import UnavailableError
 from lib.video.facts import identifier
@@ -60,7 +60,7 @@ class MuxVideos:
         )
         expires_at = datetime.now(UTC) + UPLOAD_LIFE
         created = self._asked(self._clients().uploads.create_direct_upload, wanted)
-        with _understood():
+        with understood():
             return Upload(identifier(created["id"]), "put", str(created["url"]), expires_at)
 
     def _policies(self) -> dict[str, Any]:
@@ -77,13 +77,13 @@ class MuxVideos:
         clients = self._clients()
         if asset_id is None:
             upload = self._asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
-            with _understood():
+            with understood():
                 found = Progress("removed") if upload is None else of_upload(upload)
             if found.asset_id is None:
                 return found
             asset_id = found.asset_id
         asset = self._asked(clients.assets.get_asset, asset_id, none=(404,))
-        with _understood():
+        with understood():
             return Progress("removed", asset_id) if asset is None else of_asset(asset)
 
     def delete(self, *, upload_id: str, asset_id: str | None) -> bool:
@@ -94,7 +94,7 @@ class MuxVideos:
             upload = self._asked(clients.uploads.get_direct_upload, upload_id, none=(404,))
             if upload is None:
                 return False
-            with _understood():
+            with understood():
                 asset_id = of_upload(upload).asset_id
         # What it answers to a deletion is nothing.
         return (
@@ -129,7 +129,7 @@ class MuxVideos:
         """What one call's answer tells of the thing asked for, as a dict; None where it was refused with a status of
         `none`, and only there: who answers nothing at all has not said that a film is gone."""
         answer = self._called(call, *arguments, none=none)
-        with _understood():
+        with understood():
             return None if answer is _REFUSED else answer.data.to_dict()
 
     def _called(self, call: Callable[..., Any], *arguments: object, none: tuple[int, ...] = ()) -> Any:
@@ -143,7 +143,7 @@ class MuxVideos:
         import urllib3
 
         try:
-            with _understood():
+            with understood():
                 return call(*arguments, _request_timeout=self._seconds)
         except urllib3.exceptions.HTTPError as error:
             raise UnavailableError("The video provider is out of reach") from error
@@ -153,12 +153,3 @@ class MuxVideos:
             if error.status in none:
                 return _REFUSED
             raise
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    """An answer that makes no sense is as good as none."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UnavailableError("The video provider makes no sense") from error

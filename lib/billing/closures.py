@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from lib.billing import closure_store, store
 from lib.billing.ports import CustomerGoneError, Payments
+from lib.billing.unknown_customer import unknown_customer
 from lib.database.engine import Database
 from lib.errors import UnavailableError
 from lib.web import log
@@ -115,9 +116,4 @@ class Cancellations:
         try:
             self._payments.delete_customer(customer_id)
         except CustomerGoneError as error:
-            log.line(
-                "ERROR",
-                "the provider does not know a customer of ours: is the key another account's?",
-                {"user_id": user_id},
-            )
-            raise UnavailableError("The payment provider does not know this customer") from error
+            raise unknown_customer(user_id) from error

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from lib.billing import grants, store
 from lib.billing.entitlement import KNOWN_STATUSES, LIVE_STATUSES, of_purchase, of_subscription
 from lib.billing.ports import CheckoutSession, Customer, CustomerGoneError, PaidSubscription, Payments
+from lib.billing.unknown_customer import unknown_customer
 from lib.config import AccessSettings, Plan
-from lib.errors import UnavailableError
 from lib.web import log
 from lib.web.ports import Clock
 
@@ -147,12 +147,7 @@ class Sync:
         try:
             return self._payments.customer(customer_id, films=films)
         except CustomerGoneError as error:
-            log.line(
-                "ERROR",
-                "the provider does not know a customer of ours: is the key another account's?",
-                {"user_id": user_id},
-            )
-            raise UnavailableError("The payment provider does not know this customer") from error
+            raise unknown_customer(user_id) from error
 
     def _write(
         self,
