@@ -6,11 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from sqlalchemy import delete
 
+from infra.local.supervisor import Stack
 from lib.database.engine import Database
 from lib.database.schema import attempts
+from tests.faults.hostile import Callers, functions_url
 
 # Whether there is time for all of it.
 THOROUGH = os.environ.get("FAULTS") == "all"
@@ -51,3 +54,14 @@ def forgiven(request: pytest.FixtureRequest) -> Iterator[None]:
             tx.execute(delete(attempts))
         if moment == "before":
             yield
+
+
+@pytest.fixture(scope="module")
+def callers(stack: Stack, environment: dict[str, str], database: Database) -> Callers:
+    return Callers(stack, environment, database)
+
+
+@pytest.fixture(scope="module")
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=functions_url(stack), timeout=30) as client:
+        yield client

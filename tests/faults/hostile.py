@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import jwt
 from sqlalchemy import insert
 
 from infra.local.supervisor import Stack
@@ -20,6 +19,7 @@ from lib.database.schema import sessions, users
 from lib.web.operation import Operation, Who
 from lib.web.ports import Claims
 from tests.factories import PASSWORD
+from tests.machines import identity
 
 
 @dataclass(frozen=True)
@@ -71,21 +71,7 @@ class Callers:
 
     def machine(self, function: str, **changes: Any) -> str:
         """An identity token as the local dispatcher's and scheduler's."""
-        local = self._stack.settings
-        email = "scheduler@local.streamly" if function == "reconcile" else "tasks@local.streamly"
-        now = int(time.time())
-        claims = {
-            "iss": f"{local.base_url}/sandbox/tasks",
-            "aud": f"{local.base_url}/{function}",
-            "sub": email,
-            "email": email,
-            "email_verified": True,
-            "iat": now,
-            "exp": now + 3600,
-        } | changes
-        return jwt.encode(
-            claims, local.oidc_private_key, algorithm="RS256", headers={"kid": local.oidc_key_id}
-        )
+        return identity(self._stack.settings, function, **changes)
 
     def tokens(self, operation: Operation) -> dict[str, str | None]:
         """For each kind of caller that is let in, a token of somebody new; None: without."""

@@ -22,7 +22,6 @@ import pytest
 from infra.local.processes import free_port
 from infra.local.supervisor import Stack
 from infra.service.app import ROOT, function_names
-from lib.database.engine import Database
 from tests.factories import Factory, wait_for
 from tests.faults.counts import tried
 from tests.faults.hostile import Callers, functions_url
@@ -34,17 +33,6 @@ SMUGGLED = (
     b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"0\r\n\r\nGET /account HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 )
-
-
-@pytest.fixture(scope="module")
-def callers(stack: Stack, environment: dict[str, str], database: Database) -> Callers:
-    return Callers(stack, environment, database)
-
-
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=functions_url(stack), timeout=30) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from lib.database.schema import metadata, users
 from lib.web.operation import Operation, Who
 from tests.factories import Factory, Person
 from tests.faults.counts import tried
-from tests.faults.hostile import Callers, functions_url
+from tests.faults.hostile import Callers
 from tests.faults.surface import BODIES, FILES, name_of, properties, send, texts_of
 from tests.integration.test_redeem import made
 
@@ -46,17 +46,6 @@ class Victim:
 def factory(stack: Stack, database: Database) -> Iterator[Factory]:
     with Factory(stack, database) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def callers(stack: Stack, environment: dict[str, str], database: Database) -> Callers:
-    return Callers(stack, environment, database)
-
-
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=functions_url(stack), timeout=30) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import pytest
 
 from infra.local.openapi import OPERATIONS
 from infra.local.supervisor import Stack
-from lib.database.engine import Database
 from lib.web.operation import Operation, Who
 from tests.factories import Factory
 from tests.faults.counts import tried
@@ -45,11 +44,6 @@ RETURNS = (
     "success_url", "cancel_url", "return_url", "redirect", "redirect_uri", "redirect_url", "next", "url", "continue", "callback",
     "app_url", "origin", "host", "link", "checkout_url", "portal_url", "cors_origin", "webhook", "avatar", "image", "input",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def callers(stack: Stack, environment: dict[str, str], database: Database) -> Callers:
-    return Callers(stack, environment, database)
 
 
 @pytest.fixture(scope="module")

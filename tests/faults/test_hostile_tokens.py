@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import jwt
-import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -20,11 +19,10 @@ from jwt.algorithms import ECAlgorithm
 from infra.local.openapi import OPERATIONS
 from infra.local.supervisor import Stack
 from lib.accounts.account import ACCOUNT
-from lib.database.engine import Database
 from lib.web.operation import Operation, Who
 from tests.factories import Factory
 from tests.faults.counts import tried
-from tests.faults.hostile import Callers, Guest, functions_url
+from tests.faults.hostile import Callers, Guest
 
 GUARDED = [operation for operation in OPERATIONS if operation.who is not Who.ANYONE]
 PEOPLE = [operation for operation in GUARDED if operation.who is not Who.SERVICE]
@@ -245,17 +243,6 @@ class Forger:
     def all(self) -> dict[str, str]:
         kinds = (self.unsigned(), self.psychic(), self.foreign(), self.odd_heads(), self.odd_claims())
         return {name: token for kind in kinds for name, token in kind}
-
-
-@pytest.fixture(scope="module")
-def callers(stack: Stack, environment: dict[str, str], database: Database) -> Callers:
-    return Callers(stack, environment, database)
-
-
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=functions_url(stack), timeout=30) as client:
-        yield client
 
 
 def ask(http: httpx.Client, operation: Operation, token: str) -> httpx.Response:

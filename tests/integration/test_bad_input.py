@@ -21,11 +21,11 @@ from jwt.algorithms import ECAlgorithm
 
 from infra.local.openapi import OPERATIONS
 from infra.local.page_files import VIEWS
-from infra.local.settings import LocalSettings
 from infra.local.supervisor import Stack
 from lib.web.operation import Operation, Who
 from tests.api import Api, described, refused
 from tests.factories import Factory
+from tests.machines import identity
 
 NAMES = [f"{operation.method} {operation.function}" for operation in OPERATIONS]
 JSON = {"Content-Type": "application/json"}
@@ -53,24 +53,6 @@ class Callers:
         return self.services[operation.function] if operation.who is Who.SERVICE else self.admin
 
 
-def service_token(stack: Stack, function: str, **changes: Any) -> str:
-    """As the local dispatcher's: the same issuer, the same key."""
-    local: LocalSettings = stack.settings
-    email = "scheduler@local.streamly" if function == "reconcile" else "tasks@local.streamly"
-    now = int(time.time())
-    claims = {
-        "iss": f"{local.base_url}/sandbox/tasks",
-        "aud": f"{local.base_url}/{function}",
-        "sub": email,
-        "email": email,
-        "email_verified": True,
-        "iat": now,
-        "exp": now + 3600,
-    } | changes
-    headers = {"kid": local.oidc_key_id}
-    return jwt.encode(claims, local.oidc_private_key, algorithm="RS256", headers=headers)
-
-
 @pytest.fixture(scope="module")
 def callers(stack: Stack, database: Any) -> Iterator[Callers]:
     with Factory(stack, database) as factory:
@@ -78,7 +60,7 @@ def callers(stack: Stack, database: Any) -> Iterator[Callers]:
             factory.client(),
             factory.admin().api,
             {
-                operation.function: factory.client(service_token(stack, operation.function))
+                operation.function: factory.client(identity(stack.settings, operation.function))
                 for operation in OPERATIONS
                 if operation.who is Who.SERVICE
             },
@@ -250,7 +232,7 @@ def forged_tokens(stack: Stack, good: str) -> dict[str, str]:
         "of another kind": jwt.encode(claims, rsa_key, algorithm="RS256", headers=headers),
         "unsigned": jwt.encode(claims, None, algorithm="none", headers=headers),  # type: ignore[arg-type]
         "without typ": jwt.encode(claims, ours, algorithm="ES256", headers={"kid": key["kid"]}),  # type: ignore[arg-type]
-        "of a service": service_token(stack, "another-function"),
+        "of a service": identity(stack.settings, "another-function"),
         "garbage": "a.b.c",
         "long garbage": "x" * 6000,
         "deep garbage": "W1tb" * 1000 + ".e30.x",
@@ -272,11 +254,11 @@ def test_bad_tokens(stack: Stack, callers: Callers, operation: Operation) -> Non
         function = operation.function
         tokens |= {
             f"Bearer {good}",
-            f"Bearer {service_token(stack, function, aud=stack.base_url + '/other')}",
-            f"Bearer {service_token(stack, function, iss='https://accounts.google.com')}",
-            f"Bearer {service_token(stack, function, exp=int(time.time()) - 60)}",
+            f"Bearer {identity(stack.settings, function, aud=stack.base_url + '/other')}",
+            f"Bearer {identity(stack.settings, function, iss='https://accounts.google.com')}",
+            f"Bearer {identity(stack.settings, function, exp=int(time.time()) - 60)}",
         }
-        stranger = {"Authorization": f"Bearer {service_token(stack, function, email='evil@project')}"}
+        stranger = {"Authorization": f"Bearer {identity(stack.settings, function, email='evil@project')}"}
         answer = callers.stranger.call(operation.method, function, json={}, headers=stranger)
         refused(answer, 403, "forbidden")
     for token in tokens:

@@ -19,7 +19,7 @@ from lib.web.ports import Claims, SystemClock
 from tests.api import refused
 from tests.factories import Factory, Person, wait_for
 from tests.integration.test_cli import under_way
-from tests.integration.test_machines import identity
+from tests.machines import identity
 
 
 class CountedSyncs:
@@ -207,7 +207,7 @@ def test_the_real_call(make: Factory, paid: Person, environment: dict[str, str])
 
 
 def test_get_playbacks_account_may_ask_for_nothing_else(make: Factory) -> None:
-    token = identity(make, "process-task", email="playback@local.streamly")
+    token = identity(make.stack.settings, "process-task", email="playback@local.streamly")
     wanted = {"kind": "stripe-event", "body": {"event_id": "evt_x"}}
     refused(make.client(token).post("process-task", wanted), 403, "forbidden")
     refused(make.client(token).post("process-task", {"kind": "dance", "body": {}}), 403, "forbidden")
