@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from lib.database.engine import Database
 from lib.errors import FieldError, InvalidRequestError, InvalidTokenError, MalformedRequestError
 from lib.video import search
-from lib.video.paging import CURSOR, LIMIT, LONGEST_TEXT, check_texts, limit_of, read, written
+from lib.video.paging import CURSOR, LIMIT, LONGEST_TEXT, check_alone, check_texts, limit_of, read, written
 from lib.video.ports import PlaybackSigner
 from lib.video.search import Wish
 from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
@@ -170,8 +170,7 @@ def list_videos(catalogue: Catalogue, call: Call) -> Answer:
         errors.append(FieldError("free", "unknown_value", "should be true, or left out; free is level 0"))
     if query.get("list") not in (None, "continue", "history"):
         errors.append(FieldError("list", "unknown_value", "should be continue or history, or left out"))
-    if "video_id" in query and not set(query) <= {"video_id", "limit"}:
-        errors.append(FieldError("video_id", "goes_alone", "cannot be asked for together with others"))
+    check_alone(query, errors)
     if errors:
         raise InvalidRequestError(errors=errors)
     user_id = caller.user_id if caller else None

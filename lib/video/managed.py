@@ -12,7 +12,7 @@ from lib.database.engine import Database
 from lib.database.schema import videos
 from lib.errors import FieldError, InvalidRequestError, MalformedRequestError, VideoNotFoundError
 from lib.video import store
-from lib.video.paging import CURSOR, LIMIT, LONGEST_TEXT, check_texts, limit_of, read, written
+from lib.video.paging import CURSOR, LIMIT, LONGEST_TEXT, check_alone, check_texts, limit_of, read, written
 from lib.video.ports import PlaybackSigner
 from lib.video.search import beginnings
 from lib.web.operation import Answer, Call, Operation, Query, Who, as_uuid, rfc3339
@@ -150,14 +150,15 @@ def asked(call: Call) -> uuid.UUID | None:
 
 def get_video(films: ManagedVideos, call: Call) -> Answer:
     query, errors = call.query, list[FieldError]()
-    if query.get("video_id"):
-        return Answer(200, {"video": films.look(asked(call))}, private=True)
     limit = limit_of(query, errors)
     check_texts(query, errors)
+    check_alone(query, errors)
     if query.get("status") not in (None, *_STATUSES):
         errors.append(FieldError("status", "unknown_value", f"should be one of {', '.join(_STATUSES)}"))
     if errors:
         raise InvalidRequestError(errors=errors)
+    if "video_id" in query:
+        return Answer(200, {"video": films.look(asked(call))}, private=True)
     page = films.page(
         words=query.get("q") or None,
         status=query.get("status"),

@@ -1,4 +1,7 @@
-"""Pages of videos: how many, and where the next one begins. Keyset cursors: films that come in between move nothing."""
+"""Pages of videos: what chooses among them, how many, and where the next one begins.
+
+Keyset cursors: films that come in between move nothing.
+"""
 
 import base64
 import binascii
@@ -35,6 +38,12 @@ def check_texts(query: Mapping[str, str], errors: list[FieldError]) -> None:
             errors.append(FieldError(name, "too_long", f"should have up to {LONGEST_TEXT} characters"))
         if "\x00" in text:
             errors.append(FieldError(name, "string_pattern_mismatch", "should have no NUL"))
+
+
+def check_alone(query: Mapping[str, str], errors: list[FieldError]) -> None:
+    """A film that is asked for by its id beside what chooses among many joins `errors`; a limit does no harm."""
+    if "video_id" in query and not set(query) <= {"video_id", "limit"}:
+        errors.append(FieldError("video_id", "goes_alone", "cannot be asked for together with others"))
 
 
 def written(place: tuple[Any, ...]) -> str:

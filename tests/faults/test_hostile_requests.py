@@ -67,7 +67,7 @@ REASONS: dict[str, set[str]] = {
     },
     "GET /get-playback": {"video_not_found"},
     "POST /heartbeat": {"playback_session_not_found"},
-    "GET /manage-video": {"video_not_found", "malformed_request"},
+    "GET /manage-video": {"video_not_found", "malformed_request", "goes_alone"},
     "PATCH /manage-video": {"video_not_found"},
     "DELETE /manage-video": {"video_not_found"},
     "POST /process-task": {"unknown_kind"},

@@ -94,6 +94,8 @@ def test_an_admin_sees_all_films_whatever_their_state(make: Factory, admin: Pers
         ({"status": "removed"}, 422, "status"),
         ({"q": "x" * 201}, 422, "q"),
         ({"q": "nul\x00"}, 422, "q"),
+        ({"video_id": "", "limit": "1"}, 422, "video_id"),
+        ({"video_id": str(uuid.uuid4()), "q": "harbour"}, 422, "video_id"),
         ({"cursor": "x"}, 400, None),
     ],
 )
