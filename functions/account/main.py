@@ -11,7 +11,7 @@ from lib.accounts.email_changes import EmailChanges
 from lib.accounts.exporting import Exports
 from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import Outbox
-from lib.accounts.service import Overviews
+from lib.accounts.overview import Overviews
 from lib.accounts.store import StoredSessions
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens

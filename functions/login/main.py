@@ -4,24 +4,21 @@ import os
 from functools import partial
 
 from lib.accounts import endpoints
-from lib.accounts.outbox import Outbox
-from lib.accounts.service import Accounts
+from lib.accounts.logging_in import Logins
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment
-from lib.database.engine import open_database
+from lib.database.pool import open_pool
 from lib.web.function import serve
 from lib.web.ports import SystemClock
 
 env = Environment(os.environ)
 settings = env.accounts()
-accounts = Accounts(
-    open_database(env.database()),
+logins = Logins(
+    open_pool(env.database()),
     Argon2Hasher(settings.hashing_slots),
     JwtTokens(env.tokens()),
     SystemClock(),
     settings,
-    # Nobody waits for what a login mails.
-    Outbox(None),
 )
-login = serve([(endpoints.LOGIN, partial(endpoints.login, accounts))], env.web())
+login = serve([(endpoints.LOGIN, partial(endpoints.login, logins))], env.web())

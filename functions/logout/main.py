@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts import endpoints
-from lib.accounts.service import Logouts
+from lib.accounts.logging_out import Logouts
 from lib.accounts.store import StoredSessions
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment

@@ -3,8 +3,8 @@
 import os
 from functools import partial
 
+from lib.accounts.mail_tasks import MAIL
 from lib.accounts.mailing import Mailing
-from lib.accounts.outbox import MAIL
 from lib.adapters.jinja_templates import JinjaTemplates
 from lib.adapters.oidc_callers import OidcCallers
 from lib.adapters.smtp_mail import SmtpMail

@@ -80,7 +80,8 @@ def document() -> str:
             "```",
             "",
             *details,
-            "The function `open_playback` and the triggers of `audit_log` are SQL, in",
+            "What get-playback, heartbeat, login and register call (`open_playback`, `heartbeat`, `try_login`, `begin_login`,",
+            "`register_account`, `count_attempts`) and the triggers of `audit_log` are SQL, in",
             "`lib/database/migrations/sql/`.",
             "",
         ]

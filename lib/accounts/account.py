@@ -10,7 +10,7 @@ from lib.accounts.changing import Changes, Wishes
 from lib.accounts.closing import Closing
 from lib.accounts.endpoints import Email, NewPassword, Password, refused_as_weak, user_body
 from lib.accounts.exporting import Exports
-from lib.accounts.service import Overviews
+from lib.accounts.overview import Overviews
 from lib.errors import (
     InvalidRequestError,
     LastAdminError,

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Row
 from lib.accounts import mail_store, store
 from lib.accounts.confirming import CurrentPassword, refuse_changed
 from lib.accounts.email_changes import EmailChanges
+from lib.accounts.mail_kinds import PASSWORD_CHANGED, seen_from
 from lib.accounts.mail_throttle import MailThrottle
-from lib.accounts.outbox import PASSWORD_CHANGED, Outbox, seen_from
+from lib.accounts.outbox import Outbox
 from lib.accounts.passwords import refuse_weak
 from lib.accounts.ports import Hasher
 from lib.database.engine import Database

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from lib.accounts import store
+from lib.accounts import limits, store
 from lib.accounts.ports import Hasher
-from lib.accounts.service import ATTEMPTS_PER_ACCOUNT, counted
 from lib.database.engine import Database
-from lib.errors import TooManyAttemptsError, UnavailableError, WrongPasswordError
+from lib.errors import UnavailableError, WrongPasswordError
+from lib.web.attempts import count_attempt
 
 
 class CurrentPassword:
@@ -31,7 +31,7 @@ class CurrentPassword:
             WrongPasswordError: it does not fit.
         """
         with self._database.transaction() as tx:
-            refusal = counted(tx, f"password:{user_id}", ATTEMPTS_PER_ACCOUNT, TooManyAttemptsError)
+            refusal = count_attempt(tx, limits.confirmations(user_id))
             user = store.user_by_id(tx, user_id)
         # Raised after the commit, so that refused attempts count.
         if refusal:

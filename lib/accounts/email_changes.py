@@ -5,7 +5,8 @@ import uuid
 from sqlalchemy import Connection
 
 from lib.accounts import mail_store
-from lib.accounts.outbox import EMAIL_CHANGE, Outbox
+from lib.accounts.mail_kinds import EMAIL_CHANGE
+from lib.accounts.outbox import Outbox
 
 
 class EmailChanges:

@@ -2,15 +2,12 @@
 
 import unicodedata
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Row
 
 from lib.accounts.passwords import weakness
-from lib.accounts.refreshing import Refreshing
-from lib.accounts.service import Accounts, Login, Logouts
 from lib.errors import (
     EmailNotVerifiedError,
     EmailTakenError,
@@ -24,6 +21,16 @@ from lib.errors import (
 )
 from lib.web.bodies import Body, Words
 from lib.web.operation import Answer, Call, Operation, Who, as_uuid, rfc3339
+
+if TYPE_CHECKING:
+    # Each function loads its own service; some of them load SQLAlchemy, which is most of a cold start.
+    from sqlalchemy import Row
+
+    from lib.accounts.logging_in import Logins
+    from lib.accounts.logging_out import Logouts
+    from lib.accounts.login import Login, User
+    from lib.accounts.refreshing import Refreshing
+    from lib.accounts.registering import Registrations
 
 
 def _normalised(address: str) -> str:
@@ -183,26 +190,28 @@ LOGOUT = Operation(
 OPERATIONS = (REGISTER, LOGIN, REFRESH, LOGOUT)
 
 
-def register(accounts: Accounts, call: Call) -> Answer:
+def register(registrations: "Registrations", call: Call) -> Answer:
     body: RegisterBody = call.body
-    login = accounts.register(email=body.email, password=body.password, name=body.name, address=call.address)
+    login = registrations.register(
+        email=body.email, password=body.password, name=body.name, address=call.address
+    )
     return Answer(202, {}) if login is None else _began(201, login, call)
 
 
-def login(accounts: Accounts, call: Call) -> Answer:
+def login(logins: "Logins", call: Call) -> Answer:
     body: LoginBody = call.body
-    found = accounts.login(
+    found = logins.login(
         email=body.email, password=body.password, device_name=body.device_name, address=call.address
     )
     return _began(200, found, call)
 
 
-def refresh(refreshing: Refreshing, call: Call) -> Answer:
+def refresh(refreshing: "Refreshing", call: Call) -> Answer:
     body: RefreshBody = call.body
     return _began(200, refreshing.refresh(body.refresh_token, address=call.address), call)
 
 
-def logout(logouts: Logouts, call: Call) -> Answer:
+def logout(logouts: "Logouts", call: Call) -> Answer:
     body: LogoutBody = call.body
     caller = call.user()
     if body.everywhere or body.others:
@@ -216,7 +225,7 @@ def logout(logouts: Logouts, call: Call) -> Answer:
     return Answer(204)
 
 
-def _began(status: int, login: Login, call: Call) -> Answer:
+def _began(status: int, login: "Login", call: Call) -> Answer:
     call.notes["user_id"] = str(login.user.id)
     body = {
         "user": user_body(login.user),
@@ -229,7 +238,7 @@ def _began(status: int, login: Login, call: Call) -> Answer:
     return Answer(status, body, private=True)
 
 
-def user_body(user: Row[Any]) -> dict[str, Any]:
+def user_body(user: "User | Row[Any]") -> dict[str, Any]:
     """A user as the contract writes it."""
     return {
         "id": str(user.id),

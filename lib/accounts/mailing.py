@@ -16,8 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from lib.accounts import mail_store
-from lib.accounts.outbox import (
-    AGAIN_AFTER,
+from lib.accounts.mail_kinds import (
     ALREADY_REGISTERED,
     EMAIL_CHANGE,
     EMAIL_CHANGED,
@@ -25,6 +24,7 @@ from lib.accounts.outbox import (
     VERIFICATION,
     seen_from,
 )
+from lib.accounts.outbox import AGAIN_AFTER
 from lib.accounts.ports import (
     Letter,
     Mail,

@@ -13,34 +13,16 @@ import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 
 from lib.accounts import mail_store
+from lib.accounts.mail_tasks import LEFT_AFTER, enqueue_mail
 from lib.database.engine import Database
-from lib.errors import UnavailableError
 from lib.web import log
-from lib.web.ports import Task, Tasks
+from lib.web.ports import Tasks
 
-MAIL: Final = "mail"
-
-VERIFICATION: Final = "verification"
-"""To the account's address, until that is verified: a link for verify-email."""
-ALREADY_REGISTERED: Final = "already_registered"
-"""To the account's address: somebody wanted it for an account of theirs; a link for reset-password."""
-RESET: Final = "reset"
-"""To whoever has the address, if anybody has: a link for reset-password."""
-EMAIL_CHANGE: Final = "email_change"
-"""To the new address: a link for verify-email."""
-EMAIL_CHANGED: Final = "email_changed"
-"""To the old address."""
-PASSWORD_CHANGED: Final = "password_changed"  # noqa: S105 - the name of a kind
-NEW_DEVICE: Final = "new_device"
-SESSION_REUSE: Final = "session_reuse"
-
-# A task that was not done in this time is taken to be lost.
-LEFT_AFTER = timedelta(seconds=30)
 LEFT_AT_ONCE = 500
 # Longer than the queue's longest pause between two attempts: it comes first.
 AGAIN_AFTER = timedelta(minutes=10)
@@ -83,26 +65,7 @@ class Outbox:
     def enqueue(self, mail_id: uuid.UUID) -> None:
         """A task for a mail whose row is committed. A queue out of reach is logged; reconcile finds the row."""
         if self._tasks is not None:
-            enqueue_mail(self._tasks, mail_id, 1)
-
-
-def seen_from(address: str, device_name: str | None = None) -> dict[str, Any]:
-    """Facts of a mail that tells of something done by somebody."""
-    return {"address": address or None, "device_name": device_name}
-
-
-def enqueue_mail(tasks: Tasks, mail_id: uuid.UUID, number: int) -> bool:
-    """A task for the mail; False where the queue was out of reach, which is logged.
-
-    The id is random, which spreads tasks over the queue; the number makes the name new, since the queue
-    remembers the names it has seen.
-    """
-    try:
-        tasks.enqueue(Task(f"{mail_id.hex}-{number}", MAIL, {"mail_id": str(mail_id)}))
-    except UnavailableError as error:
-        log.line("ERROR", "mail left for reconcile", {"mail_id": str(mail_id), "error": log.places(error)})
-        return False
-    return True
+            enqueue_mail(self._tasks, mail_id)
 
 
 class LeftMails:

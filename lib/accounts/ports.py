@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lib.web.ports import Tokens
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 __all__ = [
     "Closures",
@@ -45,12 +46,12 @@ class Membership(Protocol):
     """What an account pays for, as billing tells it."""
 
     def of(
-        self, tx: Connection, user_id: uuid.UUID, role: str
+        self, tx: "Connection", user_id: uuid.UUID, role: str
     ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         """`subscription` (or None) and `entitlement` as the contract writes them."""
         ...
 
-    def films(self, tx: Connection, user_id: uuid.UUID) -> list[dict[str, Any]]:
+    def films(self, tx: "Connection", user_id: uuid.UUID) -> list[dict[str, Any]]:
         """Films that were paid for by themselves and can be watched, each as `account` answers it."""
         ...
 
@@ -58,7 +59,7 @@ class Membership(Protocol):
 class Closures(Protocol):
     """What an account leaves to be ended elsewhere when it is deleted."""
 
-    def note(self, tx: Connection, user_id: uuid.UUID) -> None:
+    def note(self, tx: "Connection", user_id: uuid.UUID) -> None:
         """Within the deletion, before the account goes: keeps what has to be ended after it."""
         ...
 

@@ -19,9 +19,10 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from lib.accounts import store
-from lib.accounts.outbox import SESSION_REUSE, Outbox
+from lib.accounts.login import Login, User
+from lib.accounts.mail_kinds import SESSION_REUSE
+from lib.accounts.outbox import Outbox
 from lib.accounts.ports import Tokens
-from lib.accounts.service import Login
 from lib.config import AccountSettings
 from lib.database.engine import Database
 from lib.errors import InvalidRefreshTokenError
@@ -82,7 +83,7 @@ class Refreshing:
         now = self._clock.now()
         access_token, expires_in = self._tokens.issue(Claims(row.user_id, row.session_id), now=now)
         return Login(
-            store.user_by_id(tx, row.user_id),
+            User.of(store.user_by_id(tx, row.user_id)._asdict()),
             access_token,
             expires_in,
             refresh_token,

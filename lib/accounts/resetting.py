@@ -3,8 +3,9 @@
 import uuid
 
 from lib.accounts import mail_store, store
+from lib.accounts.mail_kinds import PASSWORD_CHANGED, RESET, seen_from
 from lib.accounts.mail_throttle import MailThrottle
-from lib.accounts.outbox import PASSWORD_CHANGED, RESET, Outbox, seen_from
+from lib.accounts.outbox import Outbox
 from lib.accounts.passwords import refuse_weak
 from lib.accounts.ports import Hasher
 from lib.database.engine import Database

@@ -1,15 +1,14 @@
 """Queries over users, sessions, refresh tokens and attempts."""
 
-import hashlib
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, null, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from lib.accounts.addresses import network
+from lib.accounts.limits import LoginKeys, confirmation_key
 from lib.database.engine import Database
 from lib.database.schema import attempts, audit_log, playback_sessions, refresh_tokens, sessions, users
 from lib.errors import InvalidTokenError
@@ -49,18 +48,6 @@ def read_one_snapshot(tx: Connection) -> None:
 
 def user_by_email(tx: Connection, email: str) -> Row[Any] | None:
     return tx.execute(select(users).where(users.c.email == email)).first()
-
-
-def addresses_of(tx: Connection, email: str) -> list[str]:
-    """From where the account was used lately; of no account nothing."""
-    found = (
-        select(sessions.c.address)
-        .join(users, users.c.id == sessions.c.user_id)
-        .where(users.c.email == email, sessions.c.address.is_not(None))
-        .order_by(sessions.c.last_used_at.desc())
-        .limit(100)
-    )
-    return list(tx.scalars(found))
 
 
 def user_by_id(tx: Connection, user_id: uuid.UUID) -> Row[Any]:
@@ -135,37 +122,6 @@ def replace_password_hash(tx: Connection, user_id: uuid.UUID, *, old: str, new: 
     tx.execute(
         update(users).where(users.c.id == user_id, users.c.password_hash == old).values(password_hash=new)
     )
-
-
-def add_session(
-    tx: Connection,
-    *,
-    user_id: uuid.UUID,
-    device_name: str | None,
-    address: str,
-    token: str,
-    token_expires_at: datetime,
-    expires_at: datetime,
-) -> uuid.UUID:
-    """A login with its first refresh token, which is kept as a hash."""
-    session_id = uuid.uuid4()
-    tx.execute(
-        insert(sessions).values(
-            id=session_id,
-            user_id=user_id,
-            device_name=device_name,
-            address=address or None,
-            expires_at=expires_at,
-        )
-    )
-    tx.execute(
-        insert(refresh_tokens).values(
-            token_hash=hashlib.sha256(token.encode()).digest(),
-            session_id=session_id,
-            expires_at=token_expires_at,
-        )
-    )
-    return session_id
 
 
 def lock_refresh_token(tx: Connection, token_hash: bytes) -> Row[Any] | None:
@@ -266,32 +222,14 @@ def live_sessions(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
     )
 
 
-def devices(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
-    """Names and addresses of the logins that are kept, open and ended."""
-    seen = select(sessions.c.device_name, sessions.c.address).where(sessions.c.user_id == user_id)
-    return list(tx.execute(seen.distinct().limit(1000)))
-
-
-def forgive_attempt(tx: Connection, *, accounts: Collection[str], address: str) -> None:
-    """After a success: the account starts anew, the address gets its one attempt back."""
-    # In the order in which they are counted, so that two logins cannot wait for each other.
-    tx.execute(
-        update(attempts)
-        .where(attempts.c.key == address, attempts.c.count > 0)
-        .values(count=attempts.c.count - 1)
-    )
-    for key in sorted(set(accounts)):
-        tx.execute(delete(attempts).where(attempts.c.key == key))
-
-
 def forgive_password(tx: Connection, user_id: uuid.UUID) -> None:
-    tx.execute(delete(attempts).where(attempts.c.key == f"password:{user_id}"))
+    tx.execute(delete(attempts).where(attempts.c.key == confirmation_key(user_id)))
 
 
 def forgive_account(tx: Connection, email: str, address: str) -> None:
     """The account starts anew, in general and in this network."""
-    account = "account:" + hashlib.sha256(email.encode()).hexdigest()
-    tx.execute(delete(attempts).where(attempts.c.key.in_((account, f"{account}:{network(address)}"))))
+    keys = LoginKeys.of(email, address)
+    tx.execute(delete(attempts).where(attempts.c.key.in_((keys.account, keys.at_home))))
 
 
 def record(

@@ -7,8 +7,9 @@ from sqlalchemy import Connection, Row, func
 from sqlalchemy.exc import DBAPIError
 
 from lib.accounts import mail_store, store
+from lib.accounts.mail_kinds import EMAIL_CHANGED, VERIFICATION
 from lib.accounts.mail_throttle import MailThrottle
-from lib.accounts.outbox import EMAIL_CHANGED, VERIFICATION, Outbox
+from lib.accounts.outbox import Outbox
 from lib.database.engine import Database, is_duplicate
 from lib.errors import InvalidLinkError
 

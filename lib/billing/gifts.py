@@ -24,6 +24,7 @@ from lib.errors import (
 )
 from lib.web import log
 from lib.web.attempts import count_attempt
+from lib.web.limits import Limit
 from lib.web.operation import rfc3339
 from lib.web.ports import Clock
 
@@ -32,7 +33,6 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 20
 _READ_AS = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
 
-ATTEMPT_WINDOW = timedelta(minutes=15)
 ATTEMPTS = 20
 
 
@@ -144,9 +144,9 @@ class Redemptions:
         """
         # A transaction of its own, so that a refused attempt counts.
         with self._database.transaction() as tx:
-            count, left = count_attempt(tx, f"redeem:{user_id}", ATTEMPT_WINDOW)
-        if count > ATTEMPTS:
-            raise TooManyRequestsError(retry_after=int(left) + 1)
+            refusal = count_attempt(tx, Limit(f"redeem:{user_id}", ATTEMPTS, TooManyRequestsError))
+        if refusal:
+            raise refusal
         hashed = code_hash(code)
         with self._database.transaction() as tx:
             store.hold_user(tx, user_id)

@@ -13,3 +13,11 @@ class Reads(Protocol):
             UnavailableError: the database cannot be reached.
         """
         ...
+
+
+def called(database: Reads, sql: str, **parameters: object) -> dict[str, Any]:
+    """What a function in the database answers, which always is one row. Otherwise as `Reads.read`."""
+    found = database.read(sql, **parameters)
+    if found is None:
+        raise LookupError("A function answered nothing")
+    return found

@@ -1,29 +1,12 @@
-"""How often something was tried, counted in the database: what throttles guessing."""
+"""Attempts that are counted within a transaction; `lib.web.limits` knows what is counted, and needs no SQLAlchemy."""
 
-from datetime import timedelta
+from sqlalchemy import Connection, text
 
-from sqlalchemy import Connection, case, func
-from sqlalchemy.dialects.postgresql import insert as upsert
-
-from lib.database.schema import attempts
+from lib.errors import Refusal
+from lib.web.limits import COUNT, Limit, asked, refusal
 
 
-def count_attempt(tx: Connection, key: str, window: timedelta) -> tuple[int, float]:
-    """Counts one more attempt under the key, atomically.
-
-    Returns:
-        Attempts in its window, seconds until the window ends.
-    """
-    now = func.now()
-    over = attempts.c.window_ends_at <= now
-    statement = upsert(attempts).values(key=key, count=1, window_ends_at=now + window)
-    statement = statement.on_conflict_do_update(
-        index_elements=[attempts.c.key],
-        set_={
-            "count": case((over, 1), else_=attempts.c.count + 1),
-            "window_ends_at": case((over, now + window), else_=attempts.c.window_ends_at),
-        },
-    )
-    left = func.extract("epoch", attempts.c.window_ends_at - now)
-    count, seconds = tx.execute(statement.returning(attempts.c.count, left)).one()
-    return count, float(seconds)
+def count_attempt(tx: Connection, *limits: Limit) -> Refusal | None:
+    """As `lib.web.limits.count`. The refusal is to be raised after the commit, so that refused attempts count."""
+    found = tx.execute(text(COUNT), asked(limits)).mappings().one()
+    return refusal(limits, dict(found))

@@ -37,7 +37,7 @@ from lib.database.engine import Database
 from lib.database.schema import users, videos
 from lib.video.mending import LeftVideos
 from lib.web.ports import Claims, SystemClock
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, wait_for
 from tests.faults.wire import Moment, Wire
 
 PASSWORD_HASH = Argon2Hasher(1).hash(PASSWORD)
@@ -251,6 +251,8 @@ class World:
             elif not self._is_step(wire, heard):
                 return True
             if self._death == Death(len(self._steps), moment):
+                if wire == "database" and moment == "after":
+                    wait_for(partial(is_done, self.database))
                 os.kill(self._victim, signal.SIGKILL)
                 return False
             return True
@@ -285,14 +287,13 @@ class World:
             store.record(tx, "registered", user.id, {})
             tx.execute(update(users).where(users.c.id == user.id).values(role=role))
             later = now + timedelta(days=14)
-            session = store.add_session(
-                tx,
-                user_id=user.id,
-                device_name=None,
-                address="198.51.100.9",
-                token=refresh_token,
-                token_expires_at=later,
-                expires_at=later,
+            session = uuid.uuid4()
+            tx.execute(
+                text(
+                    "SELECT add_session(:session, :user, NULL, '198.51.100.9', :later, "
+                    "sha256(CAST(:token AS bytea)), :later)"
+                ),
+                {"session": session, "user": user.id, "later": later, "token": refresh_token.encode()},
             )
         token, _ = self.tokens.issue(Claims(user.id, session), now=now)
         return Person(user.id, email, session, token, refresh_token)
@@ -467,6 +468,17 @@ class World:
         while self.queue.waiting:
             outcome = self.call(self.task(self.queue.waiting.pop(0)))
             assert outcome.status == 204, (outcome.status, outcome.body)
+
+
+def is_done(database: Database) -> bool:
+    """Whether nothing is being carried out there. The first words of an answer may come before its commit, and who
+    is cut off then has done nothing."""
+    at_work = """
+        SELECT count(*) AS many FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+          AND state = 'active'
+    """
+    return database.read(at_work) == {"many": 0}
 
 
 def _straight_to(settings: TaskSettings, queue: Queue) -> TaskSettings:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from infra.local.supervisor import ADMIN_EMAIL
-from lib.accounts.service import Overviews
+from lib.accounts.overview import Overviews
 from lib.billing.membership import AccountMembership
 from lib.config import Environment
 from lib.database.engine import Database

@@ -18,7 +18,7 @@ from lib.accounts.confirming import CurrentPassword
 from lib.accounts.email_changes import EmailChanges
 from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import Outbox
-from lib.accounts.service import Accounts
+from lib.accounts.registering import Registrations
 from lib.accounts.verifying import Verification
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens
@@ -350,7 +350,7 @@ def test_a_mail_is_asked_for_by_who_is_leaving(leaving: Leaving, environment: di
     env = Environment(environment)
     settings = replace(env.accounts(), verified_only=True)
     outbox, tokens = Outbox(leaving.tasks), JwtTokens(env.tokens())
-    there = Accounts(leaving.database, leaving.hasher, tokens, SystemClock(), settings, outbox)
+    there = Registrations(leaving.database, leaving.hasher, tokens, SystemClock(), settings, leaving.tasks)
     verification = Verification(leaving.database, outbox, MailThrottle(count_loopback=True))
     for ask in ("register", "verify-email"):
         person = leaving.person()

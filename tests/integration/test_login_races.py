@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import func, select
 
 from lib.accounts import store
-from lib.accounts.outbox import Outbox
-from lib.accounts.service import Accounts
+from lib.accounts.logging_in import Logins
+from lib.accounts.registering import Registrations
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.config import Environment
@@ -41,15 +41,16 @@ class Race:
         self.database = database
         self.hasher = SlowHasher()
         rules = replace(env.accounts(), count_loopback=False)
-        tokens, outbox = JwtTokens(env.tokens()), Outbox(FakeTasks())
-        self.accounts = Accounts(database, self.hasher, tokens, SystemClock(), rules, outbox)
+        services = (database, self.hasher, JwtTokens(env.tokens()), SystemClock(), rules)
+        self._logins = Logins(*services)
+        registrations = Registrations(*services, FakeTasks())
         self.email = f"{uuid.uuid4().hex}@example.com"
-        login = self.accounts.register(email=self.email, password=PASSWORD, name=None, address="127.0.0.1")
+        login = registrations.register(email=self.email, password=PASSWORD, name=None, address="127.0.0.1")
         assert login is not None
         self.user_id = login.user.id
 
     def log_in(self) -> None:
-        self.accounts.login(email=self.email, password=PASSWORD, device_name=None, address="127.0.0.1")
+        self._logins.login(email=self.email, password=PASSWORD, device_name=None, address="127.0.0.1")
 
     def waits(self) -> bool:
         """Somebody, for a lock."""

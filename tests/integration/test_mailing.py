@@ -16,18 +16,17 @@ from sqlalchemy import insert, select, update
 
 from lib.accounts import mail_store, store
 from lib.accounts.email_changes import EmailChanges
-from lib.accounts.mail_throttle import MailThrottle
-from lib.accounts.mailing import Mailing
-from lib.accounts.outbox import (
+from lib.accounts.mail_kinds import (
     ALREADY_REGISTERED,
     NEW_DEVICE,
     PASSWORD_CHANGED,
     RESET,
     VERIFICATION,
-    LeftMails,
-    Outbox,
     seen_from,
 )
+from lib.accounts.mail_throttle import MailThrottle
+from lib.accounts.mailing import Mailing
+from lib.accounts.outbox import LeftMails, Outbox
 from lib.accounts.ports import Letter
 from lib.accounts.verifying import Verification
 from lib.adapters.jinja_templates import JinjaTemplates

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from lib.accounts.service import Overviews
+from lib.accounts.overview import Overviews
 from lib.database.engine import Database
 from lib.database.schema import users
 from tests.factories import Factory

@@ -1,4 +1,4 @@
-"""A yes costs get-playback one round trip to PostgreSQL: counted on the wire, by a proxy in between."""
+"""A yes costs get-playback one round trip to PostgreSQL, a login two: counted on the wire, by a proxy in between."""
 
 import json
 import os
@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +19,18 @@ import pytest
 from sqlalchemy import text
 
 from infra.local.processes import free_port
+from lib.accounts.logging_in import Logins
+from lib.accounts.registering import Registrations
+from lib.adapters.argon2_hasher import Argon2Hasher
+from lib.adapters.jwt_tokens import JwtTokens
 from lib.billing.receiving import StripeInbox
 from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.pool import Pool
+from lib.errors import EmailTakenError, InvalidCredentialsError
 from lib.web.ports import SystemClock
 from tests.billing import SECRET, event, signed
-from tests.factories import Factory, Person, wait_for
+from tests.factories import PASSWORD, Factory, Person, wait_for
 from tests.fakes.tasks import FakeTasks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,4 +263,49 @@ def test_an_event_is_kept_in_one(environment: dict[str, str], proxy: CountingPro
     assert turns(known) == 1
     assert turns(known) == 3, "again: known, then prepared and enqueued anew"
     assert turns(known) == 2
+    pool.forget()
+
+
+@pytest.mark.parametrize("verified_only", [False, True], ids=["open", "verified"])
+def test_an_account_and_a_login_are_two(
+    environment: dict[str, str], proxy: CountingProxy, verified_only: bool
+) -> None:
+    """One before the password is hashed, one after it."""
+    env = Environment(environment)
+    pool = Pool(Environment({"DATABASE_URL": proxy.instead_of(environment["DATABASE_URL"])}).database())
+    rules = replace(env.accounts(), count_loopback=True, verified_only=verified_only)
+    hasher = Argon2Hasher(1, memory_kib=64, passes=1)
+    services = (pool, hasher, JwtTokens(env.tokens()), SystemClock())
+    registrations = Registrations(*services, rules, FakeTasks())
+    logins = Logins(*services, replace(rules, verified_only=False))
+    network = f"2001:db8:{uuid.uuid4().hex[:4]}:1::"
+
+    def turns(act: Callable[[], object]) -> int:
+        before = proxy.turns
+        act()
+        return proxy.turns - before
+
+    def register(email: str) -> None:
+        registrations.register(email=email, password=PASSWORD, name=None, address=f"{network}1")
+
+    def log_in(email: str, password: str = PASSWORD, host: str = "1", device: str | None = None) -> None:
+        logins.login(email=email, password=password, device_name=device, address=f"{network}{host}")
+
+    def is_refused(email: str) -> None:
+        with pytest.raises(InvalidCredentialsError):
+            log_in(email, "not the right one")
+
+    def is_taken(email: str) -> None:
+        with pytest.raises(EmailTakenError):
+            register(email)
+
+    first, second = (f"{uuid.uuid4().hex}@example.com" for _ in range(2))
+    register(first)
+    log_in(first)
+    assert turns(lambda: register(second)) == 2
+    assert turns(lambda: register(first) if verified_only else is_taken(first)) == 2
+    assert turns(lambda: log_in(second)) == 2
+    assert turns(lambda: log_in(second, host="2", device="Laptop")) == 2
+    assert turns(lambda: is_refused(second)) == 1
+    assert turns(lambda: is_refused(f"{uuid.uuid4().hex}@example.com")) == 1
     pool.forget()

@@ -26,10 +26,13 @@ from lib.accounts.changing import Changes, Wishes
 from lib.accounts.closing import Closing
 from lib.accounts.confirming import CurrentPassword
 from lib.accounts.email_changes import EmailChanges
+from lib.accounts.logging_in import Logins
+from lib.accounts.logging_out import Logouts
+from lib.accounts.login import Login
 from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import Outbox
 from lib.accounts.refreshing import Refreshing
-from lib.accounts.service import Accounts, Login, Logouts
+from lib.accounts.registering import Registrations
 from lib.accounts.store import StoredSessions
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens
@@ -97,7 +100,8 @@ class Sessions(RuleBasedStateMachine):
         queue, payments = FakeTasks(), FakePayments()
         current, outbox = CurrentPassword(database, hasher), Outbox(queue)
         self.queue = queue
-        self.accounts = Accounts(database, hasher, self.tokens, clock, rules, outbox)
+        services = (database, hasher, self.tokens, clock, rules)
+        self.registrations, self.logins = Registrations(*services, queue), Logins(*services)
         self.refreshing = Refreshing(database, self.tokens, clock, rules, outbox)
         self.logouts = Logouts(database)
         self.changes = Changes(
@@ -118,7 +122,9 @@ class Sessions(RuleBasedStateMachine):
     def register(self) -> Session:
         person = Person(f"{uuid.uuid4().hex}@example.com", PASSWORD)
         self.people.append(person)
-        login = self.accounts.register(email=person.email, password=person.password, name=None, address=HERE)
+        login = self.registrations.register(
+            email=person.email, password=person.password, name=None, address=HERE
+        )
         assert login is not None
         return self._began(person, login)
 
@@ -294,7 +300,7 @@ class Sessions(RuleBasedStateMachine):
         return session
 
     def _log_in(self, person: Person, password: str) -> Login:
-        return self.accounts.login(email=person.email, password=password, device_name=None, address=HERE)
+        return self.logins.login(email=person.email, password=password, device_name=None, address=HERE)
 
     def _forget_attempts(self) -> None:
         with self.database.transaction() as tx:

@@ -10,16 +10,12 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, insert, select
 
+from lib.accounts.limits import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS, REGISTRATIONS_PER_ADDRESS
+from lib.accounts.logging_in import Logins
+from lib.accounts.login import Login
 from lib.accounts.outbox import Outbox
 from lib.accounts.refreshing import Refreshing
-from lib.accounts.service import (
-    ATTEMPT_WINDOW,
-    ATTEMPTS_PER_ACCOUNT,
-    ATTEMPTS_PER_ADDRESS,
-    REGISTRATIONS_PER_ADDRESS,
-    Accounts,
-    Login,
-)
+from lib.accounts.registering import Registrations
 from lib.accounts.store import StoredSessions
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.adapters.jwt_tokens import JwtTokens
@@ -27,8 +23,10 @@ from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.schema import attempts, audit_log
 from lib.errors import InvalidCredentialsError, Refusal, TooManyAttemptsError, TooManyRequestsError
+from lib.web.limits import WINDOW
 from lib.web.ports import SystemClock
 from tests.factories import PASSWORD
+from tests.fakes.tasks import FakeTasks
 
 
 class People:
@@ -39,15 +37,14 @@ class People:
         env = Environment(environment)
         hasher = Argon2Hasher(2, memory_kib=64, passes=1)
         settings = replace(env.accounts(), count_loopback=in_cloud)
-        tokens = JwtTokens(env.tokens())
-        self._accounts = Accounts(database, hasher, tokens, SystemClock(), settings, Outbox(None))
+        services = (database, hasher, JwtTokens(env.tokens()), SystemClock(), settings)
+        self._registrations, self._logins = Registrations(*services, FakeTasks()), Logins(*services)
 
     def register(self, address: str) -> uuid.UUID:
         email = f"{uuid.uuid4().hex}@example.com"
-        login = self._accounts.register(email=email, password=PASSWORD, name=None, address=address)
+        login = self._registrations.register(email=email, password=PASSWORD, name=None, address=address)
         assert login is not None
-        found: uuid.UUID = login.user.id
-        return found
+        return login.user.id
 
     def fail(self, address: str, email: str) -> None:
         """A login with the wrong password, or of nobody."""
@@ -55,14 +52,12 @@ class People:
             self.log_in(address, email)
 
     def log_in(self, address: str, email: str) -> None:
-        self._accounts.login(email=email, password="not the right one", device_name=None, address=address)
+        self._logins.login(email=email, password="not the right one", device_name=None, address=address)
 
     def tried(self, key: str, times: int) -> None:
         """So many attempts are counted under the key."""
         with self.database.transaction() as tx:
-            tx.execute(
-                insert(attempts).values(key=key, count=times, window_ends_at=func.now() + ATTEMPT_WINDOW)
-            )
+            tx.execute(insert(attempts).values(key=key, count=times, window_ends_at=func.now() + WINDOW))
 
     def count(self, key: str) -> int | None:
         with self.database.transaction() as tx:
@@ -90,7 +85,7 @@ def test_many_accounts_from_one_network(people: People, prefix: str) -> None:
     people.register(f"{prefix}::2")
     with pytest.raises(TooManyRequestsError) as raised:
         people.register(f"{prefix}:ffff:ffff:ffff:ffff")
-    assert 0 < int(raised.value.headers["Retry-After"]) <= ATTEMPT_WINDOW.total_seconds() + 1
+    assert 0 < int(raised.value.headers["Retry-After"]) <= WINDOW.total_seconds() + 1
 
 
 def test_accounts_that_cannot_be_made_count_too(people: People, prefix: str) -> None:
@@ -159,7 +154,8 @@ class Siege:
         self.hasher = CountingHasher()
         self.tokens = JwtTokens(env.tokens())
         settings = replace(env.accounts(), count_loopback=True)
-        self.accounts = Accounts(database, self.hasher, self.tokens, SystemClock(), settings, Outbox(None))
+        services = (database, self.hasher, self.tokens, SystemClock(), settings)
+        self.registrations, self.logins = Registrations(*services, FakeTasks()), Logins(*services)
         self.refreshing = Refreshing(database, self.tokens, SystemClock(), settings, Outbox(None))
         self.email = f"{uuid.uuid4().hex}@example.com"
         network = uuid.uuid4().hex
@@ -179,7 +175,7 @@ class Siege:
             return Counter(pool.map(self.attempt, range(1000)))
 
     def log_in(self, address: str, password: str = PASSWORD) -> Login:
-        return self.accounts.login(email=self.email, password=password, device_name=None, address=address)
+        return self.logins.login(email=self.email, password=password, device_name=None, address=address)
 
 
 @pytest.fixture
@@ -190,14 +186,14 @@ def siege(database: Database, environment: dict[str, str]) -> Siege:
 @pytest.mark.parametrize("known", [True, False], ids=["an account", "an email of nobody"])
 def test_of_a_thousand_wrong_passwords_ten_are_hashed(siege: Siege, known: bool) -> None:
     if known:
-        siege.accounts.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
+        siege.registrations.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
     found = siege.run()
     assert found == {InvalidCredentialsError: ATTEMPTS_PER_ACCOUNT, TooManyAttemptsError: 990}
     assert siege.hasher.verified == ATTEMPTS_PER_ACCOUNT
 
 
 def test_the_owner_gets_in_at_home_meanwhile_and_stays_in(siege: Siege) -> None:
-    login = siege.accounts.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
+    login = siege.registrations.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
     assert login is not None
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(siege.attempt, range(100)))
@@ -213,7 +209,7 @@ def test_the_owner_gets_in_at_home_meanwhile_and_stays_in(siege: Siege) -> None:
 
 
 def test_at_home_too_nobody_guesses_for_long(siege: Siege) -> None:
-    siege.accounts.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
+    siege.registrations.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
     for _ in range(ATTEMPTS_PER_ACCOUNT):
         with pytest.raises(InvalidCredentialsError):
             siege.log_in(siege.home, "not the right one")
@@ -223,7 +219,7 @@ def test_at_home_too_nobody_guesses_for_long(siege: Siege) -> None:
 
 
 def test_a_failure_makes_no_place_a_home(siege: Siege) -> None:
-    siege.accounts.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
+    siege.registrations.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
     stranger = siege.addresses[0]
     for _ in range(ATTEMPTS_PER_ACCOUNT):
         with pytest.raises(InvalidCredentialsError):
