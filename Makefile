@@ -56,7 +56,7 @@ mutations: ## every fact of the plans seen red once: ten minutes (ARGS="login" f
 gcloud-check: $(VENV)/.tests ## gcloud commands in docs and scripts by gcloud's own parser, and its upload list
 	python -m infra.gcp.tests.gcloud_commands
 
-bench: $(VENV)/.bench ## Streamly against what one would build instead; needs wrk; ten minutes (ARGS="playback" for a part)
+bench: $(VENV)/.bench build/production/.done ## Streamly against what one would build instead; needs wrk; ten minutes (ARGS="playback" for a part)
 	@python -m pytest -q tests/bench
 	@python -m tests.bench $(ARGS)
 
@@ -130,6 +130,12 @@ $(VENV)/.tests: tests/requirements.txt | $(VENV)/bin/python
 	@echo "Installing what the tests need …"
 	@python -m pip install -q --require-hashes -r $<
 	@touch $@ $(VENV)/.local
+
+build/production/.done: requirements.txt | $(VENV)/.tests
+	@echo "Installing what the functions have in production, and nothing else …"
+	@uv venv -q --clear build/production \
+		&& uv pip install -q --compile-bytecode --python build/production --require-hashes -r $<
+	@touch $@
 
 build/checkov/.done: infra/gcp/tests/requirements.txt | $(VENV)/.tests
 	@echo "Installing checkov …"

@@ -19,13 +19,18 @@ _TYPE = "at+jwt"
 _HEADERS = {"alg", "kid", "typ"}
 _LONGEST = 4096
 # Headers that were read: all tokens of one key have the same.
-_KEPT = 32
+_KEPT_HEADERS = 32
+# Tokens that were verified, some kilobyte each: a player comes with the same one every half minute.
+_KEPT_TOKENS = 1024
 # How far the clocks of two instances may differ: a token just issued is no token of the future.
 _LEEWAY_SECONDS = 10
 
 
 class JwtTokens:
     """Signs with the first key, verifies with all of them. Keys are parsed once, here.
+
+    That a signature is good, and what it stands under, does not change: it is found out once for each token. Whether
+    its time is over, and whether its login is, is asked each time.
 
     Raises:
         ConfigError: a key is not a usable P-256 key.
@@ -42,7 +47,8 @@ class JwtTokens:
             }
         except (jwt.InvalidKeyError, ValueError):
             raise ConfigError("ACCESS_TOKEN_KEYS should hold valid P-256 keys") from None
-        self._key_of = lru_cache(_KEPT)(self._key_of_header)
+        self._key_of = lru_cache(_KEPT_HEADERS)(self._key_of_header)
+        self._checked = lru_cache(_KEPT_TOKENS)(self._check)
 
     def issue(self, claims: Claims, *, now: datetime) -> tuple[str, int]:
         issued = int(now.timestamp())
@@ -61,7 +67,18 @@ class JwtTokens:
         return jwt.encode(payload, self._signing, algorithm=_ALGORITHM, headers=headers), lifetime
 
     def verify(self, token: str) -> Claims:
-        """PyJWT leaves `typ` and key references in the header to the caller: they are checked here."""
+        # What is refused raises, and is not kept.
+        claims, end = self._checked(token)
+        # PyJWT's leeway is for all three times, but nobody needs a token past its end: clients refresh.
+        if end <= time.time():
+            raise InvalidTokenError
+        return claims
+
+    def _check(self, token: str) -> tuple[Claims, float]:
+        """Whose a good token is, and when it ends.
+
+        PyJWT leaves `typ` and key references in the header to the caller: they are checked here.
+        """
         try:
             if len(token) > _LONGEST:
                 raise InvalidTokenError
@@ -74,10 +91,7 @@ class JwtTokens:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "nbf", "iat", "iss", "aud", "sub"]},
             )
-            # PyJWT's leeway is for all three times, but nobody needs a token past its end: clients refresh.
-            if payload["exp"] <= time.time():
-                raise InvalidTokenError
-            return Claims(uuid.UUID(payload["sub"]), uuid.UUID(payload["sid"]))
+            return Claims(uuid.UUID(payload["sub"]), uuid.UUID(payload["sid"])), float(payload["exp"])
         except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
             raise InvalidTokenError from None
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import stripe
-from stripe.params import CustomerBalanceTransactionCreateParams, RefundCreateParams
 
 from lib.adapters.stripe_client import once
 from lib.adapters.stripe_objects import bill_of_period, id_of, metadata_of
 from lib.adapters.stripe_shares import Share, owed
 from lib.web import log
+
+if TYPE_CHECKING:
+    from stripe.params import CustomerBalanceTransactionCreateParams, RefundCreateParams
 
 _RECENT = 10
 _MOST = 100

@@ -1,18 +1,21 @@
 """What is asked of Stripe to open a page to pay on, and what it says of one."""
 
 import uuid
+from typing import TYPE_CHECKING
 
 import stripe
-from stripe.params.checkout import SessionCreateParams
 
 from lib.adapters.stripe_objects import metadata_of, time_of
 from lib.billing.ports import CheckoutSession, Film
 from lib.config import CheckoutSettings, Plan
 
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParams
+
 
 def plan_page(
-    basis: SessionCreateParams, *, user_id: uuid.UUID, plan: Plan, price_id: str, trial_days: int
-) -> SessionCreateParams:
+    basis: "SessionCreateParams", *, user_id: uuid.UUID, plan: Plan, price_id: str, trial_days: int
+) -> "SessionCreateParams":
     """A page that begins a subscription."""
     metadata = {"user_id": str(user_id), "plan": plan.code}
     wanted: SessionCreateParams = {
@@ -27,7 +30,7 @@ def plan_page(
     return wanted
 
 
-def film_page(basis: SessionCreateParams, *, user_id: uuid.UUID, film: Film) -> SessionCreateParams:
+def film_page(basis: "SessionCreateParams", *, user_id: uuid.UUID, film: Film) -> "SessionCreateParams":
     """A page that sells one film. Its terms are written on the page: a film's offer may change later."""
     metadata = {"user_id": str(user_id), "video_id": str(film.id)}
     if film.rental_hours is not None:
@@ -57,7 +60,7 @@ def basis_of_page(
     customer_id: str,
     user_id: uuid.UUID,
     promotion_id: str | None,
-) -> SessionCreateParams:
+) -> "SessionCreateParams":
     """What all pages have in common."""
     basis: SessionCreateParams = {
         "customer": customer_id,

@@ -3,12 +3,9 @@
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import stripe
-from stripe.params import CustomerCreateParams, CustomerListParams
-from stripe.params.billing_portal import SessionCreateParams as PortalCreateParams
-from stripe.params.checkout import SessionCreateParams, SessionRetrieveParams
 
 from lib.adapters.stripe_bills import StripeBills
 from lib.adapters.stripe_client import TIMEOUT_SECONDS, answered, bounded, connect, once, replayed
@@ -25,6 +22,12 @@ from lib.config import CheckoutSettings, Plan, StripeSettings
 from lib.errors import InvalidPromotionCodeError, UnavailableError
 from lib.web.operation import as_uuid
 
+if TYPE_CHECKING:
+    # What only describes parameters takes 30 ms of a start to load.
+    from stripe.params import CustomerCreateParams, CustomerListParams
+    from stripe.params.billing_portal import SessionCreateParams as PortalCreateParams
+    from stripe.params.checkout import SessionCreateParams, SessionRetrieveParams
+
 _PAGE = 100
 # As many as a customer may have that live, and as many again that have ended.
 _MOST_SUBSCRIPTIONS = 1000
@@ -35,7 +38,7 @@ _CLOCKS_DIFFER = 60
 _MADE_WITHIN = 600
 # How often one attempt meets something that ended since: as often as a database was restored in a day.
 _MOST_REPLAYS = 5
-_WITH_LINES: SessionRetrieveParams = {"expand": ["line_items"]}
+_WITH_LINES: "SessionRetrieveParams" = {"expand": ["line_items"]}
 
 
 class StripePayments:
@@ -112,7 +115,9 @@ class StripePayments:
             basis = self._basis(customer_id, user_id, promotion_code)
             return self._open(film_page(basis, user_id=user_id, film=film), attempt)
 
-    def _basis(self, customer_id: str, user_id: uuid.UUID, promotion_code: str | None) -> SessionCreateParams:
+    def _basis(
+        self, customer_id: str, user_id: uuid.UUID, promotion_code: str | None
+    ) -> "SessionCreateParams":
         return basis_of_page(
             self._checkout,
             app_url=self._app_url,
@@ -133,7 +138,7 @@ class StripePayments:
             raise UnavailableError(f"Stripe has no active price with lookup key {plan.lookup_key}")
         return found[0].id
 
-    def _open(self, wanted: SessionCreateParams, attempt: str) -> CheckoutSession:
+    def _open(self, wanted: "SessionCreateParams", attempt: str) -> CheckoutSession:
         """Attempts are counted, and a database that was restored counts them again: what Stripe answers then is a page
         as it stood when it was opened, which may have been paid since. Such a page's id makes the next key.
         """
@@ -148,7 +153,7 @@ class StripePayments:
             key = f"{attempt}-{made.id}"
         raise UnavailableError("Every page of this attempt has ended")
 
-    def _create(self, wanted: SessionCreateParams, key: str) -> stripe.checkout.Session:
+    def _create(self, wanted: "SessionCreateParams", key: str) -> stripe.checkout.Session:
         try:
             return self._v1.checkout.sessions.create(wanted, once("checkout", key, wanted))
         except stripe.InvalidRequestError as error:

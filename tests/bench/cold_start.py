@@ -13,7 +13,15 @@ from tests.bench.figures import Figure, against, median
 from tests.bench.load import Request
 from tests.bench.machine import memory
 from tests.bench.playback import BARE, FULL, TUNED
-from tests.bench.served import Program, _framework, framework_peer, function, threads_of, uvicorn_peer
+from tests.bench.served import (
+    PRODUCTION,
+    Program,
+    framework,
+    framework_peer,
+    function,
+    threads_of,
+    uvicorn_peer,
+)
 from tests.bench.stage import Stage, json_request
 from tests.billing import event, signed
 from tests.factories import PASSWORD, Factory
@@ -50,8 +58,10 @@ def cold_start(stage: Stage, rounds: int) -> Iterator[Figure]:
                 environment = {**stage.environment(), **start.settings}
                 if "INSTANCE_CONNECTION_NAME" in start.settings:
                     environment.pop("DATABASE_URL")
+                # A person who pays is made with the stack's help: that is not to be busy with it during the start.
+                request = start.request()
                 with stage.one(start.program, environment) as running:
-                    seconds = running.first_answer(start.request(), start.status)
+                    seconds = running.first_answer(request, start.status)
                     if number:
                         took[name].append(seconds * 1000)
                         held[name].append(memory(running.pid))
@@ -99,7 +109,7 @@ def _starts(stage: Stage, make: Factory, cloud_sql: CloudSqlServer) -> dict[str,
     }
     sizes = function("get-playback").settings
     connector = Program(
-        "over_connector", _framework("get_playback", str(ROOT / "tests/bench/over_connector.py")), sizes
+        "over_connector", framework("get_playback", ROOT / "tests/bench/over_connector.py"), sizes
     )
 
     def login() -> Request:
@@ -122,7 +132,7 @@ def _starts(stage: Stage, make: Factory, cloud_sql: CloudSqlServer) -> dict[str,
         return viewer
 
     return {
-        BARE: Start(framework_peer("bare", threads_of("get-playback")), asked),
+        BARE: Start(framework_peer("bare", threads_of("get-playback"), PRODUCTION), asked),
         FULL: Start(uvicorn_peer("full_stack"), asked),
         TUNED: Start(uvicorn_peer("tuned"), asked),
         "get-playback": Start(function("get-playback"), asked),

@@ -6,7 +6,15 @@ from contextlib import ExitStack
 from tests.bench.delay import DelayProxy
 from tests.bench.figures import Figure, against, median
 from tests.bench.load import Load, load
-from tests.bench.served import Program, Running, framework_peer, function, threads_of, uvicorn_peer
+from tests.bench.served import (
+    PRODUCTION,
+    Program,
+    Running,
+    framework_peer,
+    function,
+    threads_of,
+    uvicorn_peer,
+)
 from tests.bench.stage import Stage
 
 FULL, TUNED, BARE = "(a) full stack", "(a′) tuned", "(b) bare"
@@ -20,7 +28,7 @@ def programs() -> dict[str, Program]:
         "ours": function("get-playback"),
         FULL: uvicorn_peer("full_stack"),
         TUNED: uvicorn_peer("tuned"),
-        BARE: framework_peer("bare", threads_of("get-playback")),
+        BARE: framework_peer("bare", threads_of("get-playback"), PRODUCTION),
     }
 
 

@@ -18,6 +18,8 @@ from infra.service.app import ROOT
 from tests.bench.load import BadAnswersError, Request
 
 BIN = Path(sys.executable).parent
+# With requirements.txt alone, as in the image: Stripe's SDK loads httpx, and that its command line, where tests left them.
+PRODUCTION = ROOT / "build/production/bin"
 MAP = json.loads((ROOT / "infra/gcp/functions.auto.tfvars.json").read_text())["functions"]
 PEERS = ROOT / "tests/bench/peers"
 START_SECONDS = 60
@@ -40,12 +42,12 @@ def function(name: str, **settings: str) -> Program:
     """A function of ours, with the threads and the pool that the cloud gives it."""
     sizes = {"threads": 8} | MAP[name]
     own = {"THREADS": str(sizes["threads"]), "DB_POOL_SIZE": str(sizes["pool"]), "TRUSTED_PROXIES": "1"}
-    return Program(name, _framework(name), own | settings)
+    return Program(name, framework(name), own | settings)
 
 
-def framework_peer(name: str, threads: int) -> Program:
+def framework_peer(name: str, threads: int, where: Path = BIN) -> Program:
     """A peer that is a function, with as many threads as the one it is compared with."""
-    return Program(name, _framework(name, str(PEERS / f"{name}.py")), {"THREADS": str(threads)})
+    return Program(name, framework(name, PEERS / f"{name}.py", where), {"THREADS": str(threads)})
 
 
 def uvicorn_peer(name: str) -> Program:
@@ -65,9 +67,10 @@ def threads_of(name: str) -> int:
     return int(({"threads": 8} | MAP[name])["threads"])
 
 
-def _framework(target: str, source: str | None = None) -> list[str]:
+def framework(target: str, source: Path | None = None, where: Path = PRODUCTION) -> list[str]:
+    """What starts a function, ours or that of the source."""
     command = [
-        str(BIN / "functions-framework"),
+        str(where / "functions-framework"),
         "--target",
         target,
         "--port",
@@ -75,7 +78,7 @@ def _framework(target: str, source: str | None = None) -> list[str]:
         "--host",
         "127.0.0.1",
     ]
-    return [*command, *(["--source", source] if source else [])]
+    return [*command, *(["--source", str(source)] if source else [])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class CloudSqlServer:
         """The login token of each certificate that was asked for: None for a login by password."""
         self._postgres = postgres
         self._token = token
-        self._authority = _Authority()
+        self._authority = Authority()
         self._tls = self._authority.server_context(folder)
         numbers = [1 + secrets.randbelow(254) for _ in range(3)]
         self._address = "127.0.0.1" if sys.platform == "darwin" else "127.{}.{}.{}".format(*numbers)
@@ -174,7 +174,7 @@ class CloudSqlServer:
         return {"ephemeralCert": {"cert": self._authority.certify(key, "client")}}
 
 
-class _Authority:
+class Authority:
     """Certifies the proxy and its clients."""
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ from infra.service.app import ROOT, function_names
 
 # Nobody needs these to start; the connector and the clients are loaded at first use, by their adapters.
 NEVER = {
+    "aiohttp",
     "alembic",
     "email_validator",
     "fastapi",
@@ -18,6 +19,7 @@ NEVER = {
     "google.cloud.tasks",
     "google.cloud.tasks_v2",
     "grpc",
+    "httpx",
     "infra",
     "mux_python",
     "pytest",
@@ -92,6 +94,12 @@ def test_the_connector_waits_for_the_first_connection(settings: dict[str, str]) 
     real = {key: value for key, value in settings.items() if key != "DATABASE_URL"}
     loaded = set(json.loads(_python(LOADED, "get-playback", real | instance).stdout))
     assert loaded & NEVER == set()
+
+
+def test_what_is_kept_from_a_start_is_there_afterwards(settings: dict[str, str]) -> None:
+    """Stripe's SDK does not find it; Google's connector does."""
+    later = "import sys, main; getattr(main, sys.argv[1]); import aiohttp, gc, stripe; print(gc.isenabled())"
+    assert _python(later, "create-checkout", settings).stdout == "True\n"
 
 
 @pytest.mark.parametrize("name", ["_private", "__path__", "no-such", "../login", "get.playback", ""])

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -120,6 +121,15 @@ def test_time() -> None:
     refused(expired)
     early, _ = TOKENS.issue(CLAIMS, now=now + timedelta(seconds=60))
     refused(early)
+
+
+def test_a_token_that_was_seen_before_ends_all_the_same() -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=2)
+    token, lifetime = TOKENS.issue(CLAIMS, now=ends - timedelta(seconds=900))
+    assert TOKENS.verify(token) == TOKENS.verify(token) == CLAIMS
+    time.sleep(max(0.0, int(ends.timestamp()) - time.time()) + 0.05)
+    assert lifetime == 900
+    refused(token)
 
 
 def test_clocks_that_differ_by_seconds() -> None:

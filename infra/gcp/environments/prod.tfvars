@@ -11,7 +11,7 @@ database = {
 }
 
 sizes = {
-  get-playback   = { min = 2, max = 40 }
+  get-playback   = { min = 2, max = 20 }
   heartbeat      = { min = 2, max = 30 }
   list-videos    = { min = 1, max = 10 }
   login          = { min = 1, max = 20 }
