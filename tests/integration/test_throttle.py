@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, insert, select
 
+from lib.accounts.addresses import network
 from lib.accounts.limits import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS, REGISTRATIONS_PER_ADDRESS
 from lib.accounts.logging_in import Logins
 from lib.accounts.login import Login
@@ -120,6 +121,20 @@ def test_logins_from_one_network_are_one_address_s(people: People, prefix: str) 
     assert people.count(f"address:{prefix}::/64") == 3
 
 
+def test_a_success_takes_its_own_attempt_back_and_no_other(siege: "Siege") -> None:
+    """Else a household that logs in often would lock itself out, or a guesser clear the count with an own account."""
+    siege.registrations.register(email=siege.email, password=PASSWORD, name=None, address=siege.home)
+    here = "address:" + network(siege.home)
+    with pytest.raises(InvalidCredentialsError):
+        siege.log_in(siege.home, "not the right one")
+    for _ in range(3):
+        siege.log_in(siege.home)
+    with siege.database.transaction() as tx:
+        assert tx.scalar(select(attempts.c.count).where(attempts.c.key == here)) == 1
+        account = attempts.c.key.contains(hashlib.sha256(siege.email.encode()).hexdigest())
+        assert tx.scalar(select(func.count()).select_from(attempts).where(account)) == 0
+
+
 def test_the_audit_log_says_from_where(people: People, prefix: str) -> None:
     user_id = people.register(f"{prefix}::1")
     with people.database.transaction() as tx:
@@ -158,9 +173,9 @@ class Siege:
         self.registrations, self.logins = Registrations(*services, FakeTasks()), Logins(*services)
         self.refreshing = Refreshing(database, self.tokens, SystemClock(), settings, Outbox(None))
         self.email = f"{uuid.uuid4().hex}@example.com"
-        network = uuid.uuid4().hex
-        self.addresses = [f"2001:db8:{network[:4]}:{number:x}::1" for number in range(1, 51)]
-        self.home = f"2001:db8:{network[4:8]}:ffff::1"
+        one = uuid.uuid4().hex
+        self.addresses = [f"2001:db8:{one[:4]}:{number:x}::1" for number in range(1, 51)]
+        self.home = f"2001:db8:{one[4:8]}:ffff::1"
 
     def attempt(self, number: int) -> type[Refusal] | None:
         """One wrong password, from the addresses in turn; how it was refused."""
