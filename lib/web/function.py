@@ -46,6 +46,9 @@ _UNEXPECTED = {
     "code": "internal_error",
 }
 
+# Made once: `json.dumps` makes one for each answer.
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 FlaskFunction = Callable[[flask.Request], flask.Response]
 
 
@@ -150,7 +153,7 @@ class _Function:
             raise MethodNotAllowedError(headers={"Allow": self._allow(methods)})
         operation, handler = methods[method]
         call.query = request.args
-        call.headers = dict(request.headers)
+        call.headers = request.headers
         call.address = self._address(request)
         self._authenticate(operation, request, call)
         self._read_body(operation, request, call)
@@ -236,7 +239,7 @@ class _Function:
         if answer.content is not None:
             content = answer.content
         elif answer.body is not None:
-            content = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode()
+            content = _as_json(answer.body).encode()
         else:
             content = b""
         status, tag = answer.status, None
@@ -245,24 +248,20 @@ class _Function:
             known = request.headers.get("If-None-Match", "")
             if known.strip() == "*" or tag in re.findall(r'"[^"]*"', known):
                 status, content = 304, b""
-        response = flask.Response(content, status)
+        headers = {"X-Content-Type-Options": "nosniff", "X-Request-Id": request_id, "Vary": "Origin"}
         if tag is not None:
-            response.headers["ETag"] = tag
+            headers["ETag"] = tag
         if content:
-            response.headers["Content-Type"] = "application/json"
-        else:
-            response.headers.pop("Content-Type", None)
+            headers["Content-Type"] = "application/json"
         if answer.private:
-            response.headers["Cache-Control"] = "no-store"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Request-Id"] = request_id
-        for name, value in answer.headers.items():
-            response.headers[name] = value
+            headers["Cache-Control"] = "no-store"
+        response = flask.Response(content, status, {**headers, **answer.headers})
+        if not content:
+            response.headers.pop("Content-Type", None)
         self._allow_origin(request, response)
         return response
 
     def _allow_origin(self, request: flask.Request, response: flask.Response) -> None:
-        response.headers.add("Vary", "Origin")
         origin = request.headers.get("Origin")
         if origin not in self._settings.cors_origins:
             return

@@ -9,13 +9,14 @@ import sys
 import traceback
 from collections.abc import Mapping
 
+_as_json = json.JSONEncoder(default=str, separators=(",", ":")).encode
 _SEVERITY = ((500, "ERROR"), (400, "NOTICE"), (0, "INFO"))
 
 
 def line(severity: str, message: str, fields: Mapping[str, object]) -> None:
     """Write one line to standard output."""
     entry = {"severity": severity, "message": message, **fields}
-    sys.stdout.write(json.dumps(entry, default=str, separators=(",", ":")) + "\n")
+    sys.stdout.write(_as_json(entry) + "\n")
     sys.stdout.flush()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lib.errors import Refusal
 from lib.web.ports import Caller, Claims
@@ -74,6 +74,12 @@ class Operation:
     path: str = ""
 
 
+class Headers(Protocol):
+    """What came with a request, by name."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+
+
 @dataclass(slots=True)
 class Call:
     """One request, as a handler sees it.
@@ -82,14 +88,13 @@ class Call:
     Who.SERVICE.
     `attempt` stands for the request and all its repetitions, where it came with an `Idempotency-Key`: an id to name by
     it what must not be made twice.
-    `headers` is keyed as WSGI spells them (`Stripe-Signature`). What a handler puts into `notes` joins the
-    log line.
+    What a handler puts into `notes` joins the log line.
     """
 
     body: Any = None
     raw: bytes = b""
     query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers = field(default_factory=dict[str, str])
     address: str = ""
     claims: Claims | None = None
     caller: Caller | None = None
