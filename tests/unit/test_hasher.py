@@ -64,6 +64,18 @@ def test_unusual_passwords(hasher: Argon2Hasher) -> None:
         assert hasher.verify(hasher.hash(password), password)
 
 
+def test_whoever_asks_it_is_hashed_on_as_many_threads_as_there_are_slots() -> None:
+    """Each thread that hashed keeps 19 MiB: many of the server's would keep many."""
+
+    def hashing() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name.startswith("argon2")}
+
+    cheap, others = Argon2Hasher(2, memory_kib=64, passes=1), hashing()
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(cheap.verify, pool.map(cheap.hash, [PASSWORD] * 50), [PASSWORD] * 50))
+    assert 0 < len(hashing() - others) <= 2
+
+
 def test_who_finds_no_slot_is_sent_away() -> None:
     """Two hashes that take long hold both slots; the third gives up waiting, and later all is well."""
     busy = Argon2Hasher(2, memory_kib=19 * 1024, passes=2)
