@@ -133,7 +133,7 @@ $(VENV)/.tests: tests/requirements.txt | $(VENV)/bin/python
 
 build/production/.done: requirements.txt | $(VENV)/.tests
 	@echo "Installing what the functions have in production, and nothing else …"
-	@uv venv -q --clear build/production \
+	@uv venv -q --clear --python $(VENV)/bin/python build/production \
 		&& uv pip install -q --compile-bytecode --python build/production --require-hashes -r $<
 	@touch $@
 
