@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from tests.bench.figures import Figure, median
-from tests.bench.load import load
-from tests.bench.playback import WARM_UP
+from tests.bench.load import burst, load
+from tests.bench.playback import CONNECTIONS
 from tests.bench.served import function
 from tests.bench.stage import Stage
 
@@ -28,7 +28,8 @@ def size(stage: Stage, rounds: int, seconds: float, accounts: int = 1_000_000) -
         }
         for name, server in servers.items():
             server.first_answer(viewers[name][0], 200)
-            load(server.url, files[name], connections=1, seconds=WARM_UP)
+            # Each of them twice: what was never asked for is read from files, and that is no matter of size.
+            burst(server.url, files[name], connections=CONNECTIONS, most=2 * len(viewers[name]))
         p50s: dict[str, list[float]] = {name: [] for name in urls}
         for _ in range(rounds):
             for name, server in servers.items():
