@@ -36,7 +36,8 @@ def _loading() -> Iterator[None]:
     """Makes a start some fifth shorter than it would be by itself.
 
     Nothing of what is loaded is garbage, so nothing is searched for any. What stays is not searched later either, and
-    its memory is shared with the process that is forked off to serve.
+    its memory is shared with the process that is forked off to serve. To be done before anything is served: meanwhile
+    nobody in this process can import what is unasked for.
     """
     absent = [library for library in _UNASKED if library not in sys.modules]
     # None stands for a library that is not installed.

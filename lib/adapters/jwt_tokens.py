@@ -20,8 +20,9 @@ _HEADERS = {"alg", "kid", "typ"}
 _LONGEST = 4096
 # Headers that were read: all tokens of one key have the same.
 _KEPT_HEADERS = 32
-# Tokens that were verified, some kilobyte each: a player comes with the same one every half minute.
-_KEPT_TOKENS = 1024
+# Tokens that were verified, some kilobyte each: a player comes with the same one every half minute, with thousands of
+# others in between.
+_KEPT_TOKENS = 8192
 # How far the clocks of two instances may differ: a token just issued is no token of the future.
 _LEEWAY_SECONDS = 10
 
@@ -67,33 +68,34 @@ class JwtTokens:
         return jwt.encode(payload, self._signing, algorithm=_ALGORITHM, headers=headers), lifetime
 
     def verify(self, token: str) -> Claims:
-        # What is refused raises, and is not kept.
-        claims, end = self._checked(token)
-        # PyJWT's leeway is for all three times, but nobody needs a token past its end: clients refresh.
-        if end <= time.time():
+        try:
+            # What is refused raises, and is not kept.
+            claims, end = self._checked(token)
+            # PyJWT's leeway is for all three times, but nobody needs a token past its end: clients refresh.
+            is_over = end <= time.time()
+        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
+            raise InvalidTokenError from None
+        if is_over:
             raise InvalidTokenError
         return claims
 
-    def _check(self, token: str) -> tuple[Claims, float]:
+    def _check(self, token: str) -> tuple[Claims, Any]:
         """Whose a good token is, and when it ends.
 
         PyJWT leaves `typ` and key references in the header to the caller: they are checked here.
         """
-        try:
-            if len(token) > _LONGEST:
-                raise InvalidTokenError
-            payload = jwt.decode(
-                token,
-                self._key_of(token.partition(".")[0]),
-                algorithms=[_ALGORITHM],
-                issuer=self._settings.issuer,
-                audience=self._settings.audience,
-                leeway=_LEEWAY_SECONDS,
-                options={"require": ["exp", "nbf", "iat", "iss", "aud", "sub"]},
-            )
-            return Claims(uuid.UUID(payload["sub"]), uuid.UUID(payload["sid"])), float(payload["exp"])
-        except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError):
-            raise InvalidTokenError from None
+        if len(token) > _LONGEST:
+            raise InvalidTokenError
+        payload = jwt.decode(
+            token,
+            self._key_of(token.partition(".")[0]),
+            algorithms=[_ALGORITHM],
+            issuer=self._settings.issuer,
+            audience=self._settings.audience,
+            leeway=_LEEWAY_SECONDS,
+            options={"require": ["exp", "nbf", "iat", "iss", "aud", "sub"]},
+        )
+        return Claims(uuid.UUID(payload["sub"]), uuid.UUID(payload["sid"])), payload["exp"]
 
     def _key_of_header(self, encoded: str) -> Any:
         """The key that a token's first part names, if that part is as ours are."""

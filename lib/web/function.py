@@ -248,16 +248,18 @@ class _Function:
             known = request.headers.get("If-None-Match", "")
             if known.strip() == "*" or tag in re.findall(r'"[^"]*"', known):
                 status, content = 304, b""
-        headers = {"X-Content-Type-Options": "nosniff", "X-Request-Id": request_id, "Vary": "Origin"}
+        headers = {"X-Content-Type-Options": "nosniff", "X-Request-Id": request_id}
         if tag is not None:
             headers["ETag"] = tag
         if content:
             headers["Content-Type"] = "application/json"
         if answer.private:
             headers["Cache-Control"] = "no-store"
-        response = flask.Response(content, status, {**headers, **answer.headers})
+        response = flask.Response(content, status, headers)
         if not content:
             response.headers.pop("Content-Type", None)
+        response.headers.update(answer.headers)
+        response.headers.add("Vary", "Origin")
         self._allow_origin(request, response)
         return response
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 from tests.bench.delay import DelayProxy
 from tests.bench.figures import Figure, against, median
@@ -19,6 +20,7 @@ from tests.bench.stage import Stage
 
 FULL, TUNED, BARE = "(a) full stack", "(a′) tuned", "(b) bare"
 CONNECTIONS = 8
+NEW_TOKENS = 10_000
 WAYS = (1, 5)
 WARM_UP = 2.0
 
@@ -33,29 +35,30 @@ def programs() -> dict[str, Program]:
 
 
 def throughput(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
-    file = stage.file("viewers", viewers := stage.viewers())
+    """How many a second: of viewers whose token the process has seen, and of those whom it sees for the first time."""
+    known = stage.viewers()
+    # More tokens than a process keeps, in turn.
+    new = [request for _ in range(NEW_TOKENS // len(known)) for request in stage.viewers()]
+    least = {FULL: 1.5, TUNED: 1.0, BARE: 0.4}
     with stage.started(programs()) as servers:
         for server in servers.values():
-            server.first_answer(viewers[0], 200)
+            server.first_answer(known[0], 200)
+        for who, requests in (("", known), (", each token for the first time", new)):
+            file = stage.file(f"viewers{len(requests)}", requests)
 
-        def ask(server: Running, seconds: float) -> Load:
-            return load(server.url, file, connections=CONNECTIONS, seconds=seconds)
+            def ask(server: Running, seconds: float, file: Path = file) -> Load:
+                return load(server.url, file, connections=CONNECTIONS, seconds=seconds)
 
-        found = alternating(servers, ask, rounds, seconds)
-    rates = {name: median([one.rate for one in loads]) for name, loads in found.items()}
-    least = {FULL: 1.5, TUNED: 1.0, BARE: 0.4}
-    yield from against(
-        "playback",
-        f"get-playback, {CONNECTIONS} connections",
-        "requests/s",
-        rates.pop("ours"),
-        rates,
-        least=least,
-    )
-    p99s = {name: median([one.p99 for one in loads]) for name, loads in found.items()}
-    yield from against(
-        "playback", f"get-playback p99, {CONNECTIONS} connections", "ms", p99s.pop("ours"), p99s
-    )
+            found = alternating(servers, ask, rounds, seconds)
+            rates = {name: median([one.rate for one in loads]) for name, loads in found.items()}
+            name = f"get-playback, {CONNECTIONS} connections{who}"
+            yield from against("playback", name, "requests/s", rates.pop("ours"), rates, least=least)
+            if who:
+                continue
+            p99s = {name: median([one.p99 for one in loads]) for name, loads in found.items()}
+            yield from against(
+                "playback", f"get-playback p99, {CONNECTIONS} connections", "ms", p99s.pop("ours"), p99s
+            )
 
 
 def distance(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
