@@ -1,13 +1,14 @@
 """A database by URL: in TLS where the server offers it, plain where it does not, and no certificate looked at."""
 
-import asyncio
+import selectors
+import socket
 import ssl
 import struct
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,7 +23,7 @@ _ASKED = struct.pack("!ii", 8, 80877103)
 
 
 class Front:
-    """Stands before a PostgreSQL that has no TLS, and answers the question for it.
+    """Stands before a PostgreSQL that has no TLS, and answers the question for it. Serves one connection.
 
     Args:
         says: `S` for yes, `N` for no, nothing to hang up.
@@ -31,61 +32,57 @@ class Front:
 
     def __init__(self, postgres: tuple[str, int], says: bytes, tls: ssl.SSLContext | None) -> None:
         self.in_tls = 0
-        self.port = 0
         self._postgres, self._says, self._tls = postgres, says, tls
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
 
-    @contextmanager
-    def open(self) -> Iterator["Front"]:
+    def __enter__(self) -> "Front":
         self._thread.start()
-        server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            self._loop.call_soon_threadsafe(server.close)
-            self._run(self._end())
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(10)
-            self._loop.close()
+        return self
 
-    async def _end(self) -> None:
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(20)
+        self._listener.close()
 
-    def _run(self, what: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
+    def _serve(self) -> None:
+        client, _ = self._listener.accept()
+        client.settimeout(10)
+        with closing(client):
+            assert client.recv(8, socket.MSG_WAITALL) == _ASKED
+            client.sendall(self._says)
+            if self._says == b"N":
+                self._pass_on(client)
+            elif self._says and self._tls:
+                with self._tls.wrap_socket(client, server_side=True) as hidden:
+                    self.in_tls += 1
+                    self._pass_on(hidden)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
-            assert await reader.readexactly(8) == _ASKED
-            writer.write(self._says)
-            await writer.drain()
-            if self._says == b"S" and self._tls:
-                await writer.start_tls(self._tls)
-                self.in_tls += 1
-            if self._says and (self._says == b"N" or self._tls):
-                there, back = await asyncio.open_connection(*self._postgres)
-                await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
-        writer.close()
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
+    def _pass_on(self, client: socket.socket) -> None:
+        """Until one of them hangs up. Client and server take turns."""
+        with socket.create_connection(self._postgres, 10) as server, selectors.DefaultSelector() as ready:
+            other = {client: server, server: client}
+            for side in other:
+                ready.register(side, selectors.EVENT_READ)
+            while True:
+                for key, _ in ready.select(10):
+                    side = cast("socket.socket", key.fileobj)
+                    data = side.recv(65536)
+                    if not data:
+                        return
+                    other[side].sendall(data)
 
 
 @contextmanager
 def through(url: str, says: bytes, tls: ssl.SSLContext | None = None) -> Iterator[tuple[Pool, Front]]:
     parts = urlsplit(url)
-    with Front((str(parts.hostname), int(parts.port or 0)), says, tls).open() as front:
+    with Front((str(parts.hostname), int(parts.port or 0)), says, tls) as front:
         address = parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{front.port}").geturl()
-        yield Pool(Environment({"DATABASE_URL": address}).database(), limits=Limits(connect=2)), front
+        pool = Pool(Environment({"DATABASE_URL": address}).database(), limits=Limits(connect=2))
+        try:
+            yield pool, front
+        finally:
+            pool.forget()
 
 
 def test_a_server_that_offers_tls(apart: str, tmp_path: Path) -> None:
@@ -94,14 +91,12 @@ def test_a_server_that_offers_tls(apart: str, tmp_path: Path) -> None:
     with through(apart, b"S", context) as (pool, front):
         assert pool.read("SELECT CAST(:number AS int) AS found", number=7) == {"found": 7}
         assert front.in_tls == 1
-        pool.forget()
 
 
 def test_a_server_that_offers_none(apart: str) -> None:
     with through(apart, b"N") as (pool, front):
         assert pool.read("SELECT CAST(:number AS int) AS found", number=7) == {"found": 7}
         assert front.in_tls == 0
-        pool.forget()
 
 
 @pytest.mark.parametrize("says", [b"S", b""], ids=["offers it and cannot", "hangs up"])
