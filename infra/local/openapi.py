@@ -149,7 +149,7 @@ def _add(app: FastAPI, operation: Operation) -> None:
                     ge=query.least,
                     le=query.most,
                     # Nothing is not what was asked for.
-                    min_length=1 if query.required else None,
+                    min_length=1 if query.required else query.shortest,
                     max_length=query.longest,
                     pattern=r"^[^\x00]*$" if query.longest else None,
                 ),

@@ -31,7 +31,7 @@ GET_VIDEO = Operation(
     "that failed.",
     who=Who.ADMIN,
     query=(
-        Query("video_id", "The video; goes alone"),
+        Query("video_id", "The video; goes alone", shortest=1),
         Query("q", "Words to look for, as in list-videos", longest=LONGEST_TEXT),
         Query("status", "Only those that are so far", choices=_STATUSES),
         LIMIT,

@@ -31,7 +31,7 @@ class Query:
 
     Args:
         least, most: bounds of a whole number.
-        longest: how many characters a text may have.
+        shortest, longest: how many characters a text has at least, and at most. One that is required has one at least.
         choices: the values there are, where they can be counted.
     """
 
@@ -41,6 +41,7 @@ class Query:
     kind: str = "string"
     least: int | None = None
     most: int | None = None
+    shortest: int | None = None
     longest: int | None = None
     choices: tuple[str, ...] = ()
 
