@@ -164,8 +164,12 @@ async def _client_hangs_up(receive: Receive, body: _RequestBody | None) -> None:
 
 
 def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The headers without those meant for one connection only."""
-    headers = [(name.lower(), value) for name, value in headers]
+    """The headers without those meant for one connection only.
+
+    Some of uvicorn's parsers leave a value's trailing space, which belongs to none (RFC 9110, 5.5) and which h11
+    does not send on.
+    """
+    headers = [(name.lower(), value.strip(b" \t")) for name, value in headers]
     named = {
         part.strip().lower() for name, value in headers if name == b"connection" for part in value.split(b",")
     }

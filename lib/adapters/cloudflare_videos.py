@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.adapters.video_answers import understood
 from lib.config import CloudflareSettings
-from lib.errors import UnavailableError
+from lib.errors import FieldError, InvalidRequestError, UnavailableError
 from lib.video.cloudflare_objects import of_video
 from lib.video.facts import identifier
 from lib.video.ports import Progress, Upload
@@ -25,6 +25,8 @@ TIMEOUT_SECONDS = (3, 8)
 UPLOAD_LIFE = timedelta(hours=6)
 # A form of more than 200 MB is refused, and it is more than the file in it: its boundaries, the file's name.
 LARGEST_FORM = 200_000_000 - 65_536
+# Its own bound, "30 GB" (developers.cloudflare.com/stream/faq).
+LARGEST_FILE = 30_000_000_000
 # Reserved in the account's storage until the film's own length is known.
 LONGEST_FILM_SECONDS = 6 * 3600
 
@@ -44,6 +46,10 @@ class CloudflareVideos:
 
     def create_upload(self, *, video_id: uuid.UUID, title: str, size: int | None) -> Upload:
         expires_at = datetime.now(UTC) + UPLOAD_LIFE
+        if size is not None and size > LARGEST_FILE:
+            raise InvalidRequestError(
+                errors=[FieldError("size", "too_large", "Cloudflare Stream takes files of up to 30 GB")]
+            )
         if size is not None and size > LARGEST_FORM:
             return self._tus(video_id, title, size, expires_at)
         wanted = {

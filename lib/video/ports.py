@@ -45,6 +45,9 @@ class Videos(Protocol):
 
         Args:
             size: of the file in bytes, where it is known: it may decide how the file is to be sent.
+
+        Raises:
+            InvalidRequestError: the provider takes no file of that size.
         """
         ...
 

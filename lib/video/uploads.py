@@ -67,7 +67,7 @@ class Uploads:
                 same video, with a new place.
 
         Raises:
-            InvalidRequestError: the provider is not set up here.
+            InvalidRequestError: the provider is not set up here, or takes no file of that size.
             UnavailableError: it is out of reach.
             InvalidTokenError: the account was deleted while the provider was asked.
         """

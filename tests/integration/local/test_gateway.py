@@ -142,6 +142,19 @@ def test_headers_are_passed_on_but_for_those_of_one_connection(gateway: httpx.Cl
     assert "x-private" not in answer.headers
 
 
+def test_space_around_a_value_is_not_passed_on(serve: Serve, functions: Upstream) -> None:
+    """Given as uvicorn gives it with a parser that leaves it, httptools."""
+    gateway = Gateway(functions_port=serve(functions), sandbox_port=1)
+
+    async def spaced(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["headers"] += [(b"authorization", b"Bearer "), (b"x-tab", b"\ta b\t")]
+        await gateway(scope, receive, send)
+
+    seen = dict(httpx.get(f"http://127.0.0.1:{serve(spaced)}/login", trust_env=False).json()["headers"])
+    assert (seen["authorization"], seen["x-tab"]) == ("Bearer", "a b")
+
+
 def test_bodies_of_known_and_of_unknown_length_arrive_whole(gateway: httpx.Client) -> None:
     known = gateway.post("/login", content=b"x" * 3_000_000).json()
     assert (known["size"], dict(known["headers"])["content-length"]) == (3_000_000, "3000000")
