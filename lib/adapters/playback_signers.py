@@ -16,8 +16,10 @@ from lib.errors import ConfigError
 from lib.video.ports import PlaybackSigner, SignedPlayback
 
 _VIDEO, _THUMBNAIL, _STORYBOARD, _DRM = "v", "t", "s", "d"
-# Signatures for lists, some 700 bytes each.
-_KEPT = 4096
+# Tokens that all viewers share, some 700 bytes each.
+_KEPT_SHARED = 4096
+# Those of one viewer, a kilobyte each: a viewer's player comes back every half minute, with thousands of others in between.
+_KEPT_TRACED = 8192
 
 
 def playback_signers(env: Environment) -> Mapping[str, PlaybackSigner]:
@@ -36,8 +38,9 @@ def playback_signers(env: Environment) -> Mapping[str, PlaybackSigner]:
 class MuxSigner:
     """Signs for Mux. Parsing an RSA key costs far more than a signature: it happens here, once.
 
-    What opens no film by itself bears no trace of a viewer, so those signatures are kept for whoever asks for the
-    same with the same end. A signature of the same claims is the same anyway: nothing kept here outlives its end.
+    Signatures are kept: what bears no viewer's trace for all who ask for the same end, a film's own for its playback
+    session, whose heartbeats come to the same end again and again. A signature of the same claims is the same anyway,
+    and whether there may be one is decided before, each time.
 
     Raises:
         ConfigError: the key is not base64 of an RSA private key's PEM.
@@ -57,19 +60,19 @@ class MuxSigner:
         if not isinstance(key, RSAPrivateKey):
             raise ConfigError("MUX_SIGNING_PRIVATE_KEY should be base64 of an RSA key's PEM, as Mux gives it")
         self._key = key
-        self._picture_token = lru_cache(_KEPT)(self._sign_picture)
-        self._preview_token = lru_cache(_KEPT)(self._sign_preview)
+        self._traced_token = lru_cache(_KEPT_TRACED)(self._sign_traced)
+        self._shared_token = lru_cache(_KEPT_SHARED)(self._sign_shared)
+        self._preview_token = lru_cache(_KEPT_SHARED)(self._sign_preview)
 
     def sign(
         self, playback_id: str, *, expires_at: datetime, trace: str, client: str = "web"
     ) -> SignedPlayback:
         restriction = self._settings.restrictions.get(client)
-        limits: dict[str, object] = {"playback_restriction_id": restriction} if restriction else {}
         end = int(expires_at.timestamp())
-        video = self._token(playback_id, _VIDEO, end, {"custom": {"session_id": trace}, **limits})
-        thumbnail = self._picture_token(playback_id, _THUMBNAIL, end, restriction)
-        storyboard = self._picture_token(playback_id, _STORYBOARD, end, restriction)
-        drm = self._token(playback_id, _DRM, end, limits) if self._settings.drm else None
+        video = self._traced_token(playback_id, trace, end, restriction)
+        thumbnail = self._shared_token(playback_id, _THUMBNAIL, end, restriction)
+        storyboard = self._shared_token(playback_id, _STORYBOARD, end, restriction)
+        drm = self._shared_token(playback_id, _DRM, end, restriction) if self._settings.drm else None
         stream, image = self._settings.stream_base, self._settings.image_base
         return SignedPlayback(
             playback_url=f"{stream}/{playback_id}.m3u8?token={video}",
@@ -82,7 +85,7 @@ class MuxSigner:
         )
 
     def thumbnail_url(self, playback_id: str, *, expires_at: datetime) -> str:
-        token = self._picture_token(playback_id, _THUMBNAIL, int(expires_at.timestamp()), None)
+        token = self._shared_token(playback_id, _THUMBNAIL, int(expires_at.timestamp()), None)
         return f"{self._settings.image_base}/{playback_id}/thumbnail.jpg?token={token}"
 
     def preview_url(self, playback_id: str, *, seconds: int, expires_at: datetime) -> str:
@@ -97,7 +100,11 @@ class MuxSigner:
         """Whether a token, however old, is this key's."""
         return _has_signed(self._key, token)
 
-    def _sign_picture(self, playback_id: str, audience: str, end: int, restriction: str | None) -> str:
+    def _sign_traced(self, playback_id: str, trace: str, end: int, restriction: str | None) -> str:
+        limits: dict[str, object] = {"playback_restriction_id": restriction} if restriction else {}
+        return self._token(playback_id, _VIDEO, end, {"custom": {"session_id": trace}, **limits})
+
+    def _sign_shared(self, playback_id: str, audience: str, end: int, restriction: str | None) -> str:
         limits: dict[str, object] = {"playback_restriction_id": restriction} if restriction else {}
         return self._token(playback_id, audience, end, limits)
 
@@ -139,6 +146,7 @@ class CloudflareSigner:
             ) from None
         if jwk.get("kid", settings.key_id) != settings.key_id:
             raise ConfigError("CLOUDFLARE_SIGNING_JWK should be the key that CLOUDFLARE_SIGNING_KEY_ID names")
+        self._token = lru_cache(_KEPT_TRACED)(self._sign)
 
     def sign(
         self,
@@ -148,16 +156,7 @@ class CloudflareSigner:
         trace: str,
         client: str = "web",  # noqa: ARG002 - Cloudflare does not tell them apart
     ) -> SignedPlayback:
-        payload: dict[str, object] = {
-            "sub": playback_id,
-            "kid": self._settings.key_id,
-            "exp": int(expires_at.timestamp()),
-            # A name of the standard's own (RFC 7519): who does not look for it passes over it.
-            "jti": trace,
-        }
-        if self._settings.access_rules:
-            payload["accessRules"] = list(self._settings.access_rules)
-        token = jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": self._settings.key_id})
+        token = self._token(playback_id, trace, int(expires_at.timestamp()))
         base = f"{self._settings.stream_base}/{token}"
         return SignedPlayback(
             playback_url=f"{base}/manifest/video.m3u8",
@@ -167,6 +166,18 @@ class CloudflareSigner:
             thumbnail_token=token,
             storyboard_token=None,
         )
+
+    def _sign(self, playback_id: str, trace: str, end: int) -> str:
+        payload: dict[str, object] = {
+            "sub": playback_id,
+            "kid": self._settings.key_id,
+            "exp": end,
+            # A name of the standard's own (RFC 7519): who does not look for it passes over it.
+            "jti": trace,
+        }
+        if self._settings.access_rules:
+            payload["accessRules"] = list(self._settings.access_rules)
+        return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": self._settings.key_id})
 
     def has_signed(self, token: str) -> bool:
         """Whether a token, however old, is this key's."""

@@ -99,15 +99,15 @@ def test_a_list_s_picture_is_signed_once() -> None:
     found = signer()
     urls = {found.thumbnail_url(PLAYBACK_ID, expires_at=UNTIL) for _ in range(100)}
     assert len(urls) == 1
-    assert found._picture_token.cache_info().misses == 1
+    assert found._shared_token.cache_info().misses == 1
     for other in (
         found.thumbnail_url("another", expires_at=UNTIL),
         found.thumbnail_url(PLAYBACK_ID, expires_at=UNTIL + timedelta(hours=1)),
         signer().thumbnail_url("another", expires_at=UNTIL),
     ):
         assert other not in urls
-    assert found._picture_token.cache_info().misses == 3
-    assert (found._picture_token.cache_info().maxsize or 0) > 1000, "as many as a catalogue, yet bounded"
+    assert found._shared_token.cache_info().misses == 3
+    assert (found._shared_token.cache_info().maxsize or 0) > 1000, "as many as a catalogue, yet bounded"
 
 
 def test_a_viewer_s_pictures_are_signed_once_for_all_who_watch_until_then(restricted: MuxSigner) -> None:
@@ -115,7 +115,7 @@ def test_a_viewer_s_pictures_are_signed_once_for_all_who_watch_until_then(restri
     assert (one.thumbnail_token, one.storyboard_token) == (other.thumbnail_token, other.storyboard_token)
     assert one.thumbnail_token != one.storyboard_token
     assert one.playback_token != other.playback_token
-    assert restricted._picture_token.cache_info().misses == 2
+    assert restricted._shared_token.cache_info().misses == 2
     for different in (
         restricted.sign(PLAYBACK_ID, expires_at=UNTIL + timedelta(seconds=1), trace="one"),
         restricted.sign("another", expires_at=UNTIL, trace="one"),
@@ -123,7 +123,30 @@ def test_a_viewer_s_pictures_are_signed_once_for_all_who_watch_until_then(restri
     ):
         assert different.thumbnail_token != one.thumbnail_token
         assert different.storyboard_token != one.storyboard_token
-    assert restricted._picture_token.cache_info().misses == 8
+    assert restricted._shared_token.cache_info().misses == 8
+
+
+def test_a_film_s_token_is_signed_once_for_a_playback_session_and_an_end(restricted: MuxSigner) -> None:
+    """Its heartbeats come to the same end again and again. No other session, end, film or client gets that token."""
+    first = restricted.sign(PLAYBACK_ID, expires_at=UNTIL, trace="one").playback_token
+    assert restricted.sign(PLAYBACK_ID, expires_at=UNTIL, trace="one").playback_token == first
+    assert restricted._traced_token.cache_info().misses == 1
+    assert 1000 < (restricted._traced_token.cache_info().maxsize or 0) < 20_000
+    later = UNTIL + timedelta(seconds=1)
+    others = {
+        ("other", PLAYBACK_ID, UNTIL, "web"): restricted.sign(PLAYBACK_ID, expires_at=UNTIL, trace="other"),
+        ("one", "another", UNTIL, "web"): restricted.sign("another", expires_at=UNTIL, trace="one"),
+        ("one", PLAYBACK_ID, later, "web"): restricted.sign(PLAYBACK_ID, expires_at=later, trace="one"),
+        ("one", PLAYBACK_ID, UNTIL, "cast"): restricted.sign(
+            PLAYBACK_ID, expires_at=UNTIL, trace="one", client="cast"
+        ),
+    }
+    assert restricted._traced_token.cache_info().misses == 5
+    for (trace, playback_id, end, client), signed in others.items():
+        claims = jwt.decode(signed.playback_token, options={"verify_signature": False})
+        assert (claims["custom"]["session_id"], claims["sub"]) == (trace, playback_id)
+        assert claims["exp"] == int(end.timestamp())
+        assert claims.get("playback_restriction_id") == ("only-our-site" if client == "web" else None)
 
 
 @pytest.fixture
@@ -259,6 +282,18 @@ def test_claims_at_cloudflare(rules: tuple[dict[str, Any], ...]) -> None:
     }
     assert found["payload"] == (expected | {"accessRules": list(rules)} if rules else expected)
     assert found["header"] == {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
+
+
+def test_a_token_is_signed_once_at_cloudflare_too() -> None:
+    signing, later = cloudflare(), UNTIL + timedelta(seconds=1)
+    first = signing.sign(UID, expires_at=UNTIL, trace="one").playback_token
+    assert signing.sign(UID, expires_at=UNTIL, trace="one").playback_token == first
+    assert signing._token.cache_info().misses == 1
+    for trace, uid, end in (("other", UID, UNTIL), ("one", "another", UNTIL), ("one", UID, later)):
+        token = signing.sign(uid, expires_at=end, trace=trace).playback_token
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert (claims["jti"], claims["sub"], claims["exp"]) == (trace, uid, int(end.timestamp()))
+    assert signing._token.cache_info().misses == 4
 
 
 def test_the_token_stands_in_place_of_the_uid() -> None:
