@@ -21,7 +21,7 @@ from tests.bench.figures import Figure, table
 from tests.bench.load import find_wrk
 from tests.bench.login import login
 from tests.bench.machine import machine, versions
-from tests.bench.playback import distance, throughput
+from tests.bench.playback import distance, first_time, throughput
 from tests.bench.size import size
 from tests.bench.stage import Stage, set_up
 from tests.bench.webhooks import webhooks
@@ -56,6 +56,7 @@ def parts(*, short: bool) -> dict[str, Part]:
     """What is measured, in this order. `short`: whether it works at all, in a fraction of the time."""
     return {
         "playback": partial(throughput, rounds=1 if short else 7, seconds=1 if short else 3),
+        "first-time": partial(first_time, rounds=1 if short else 7, seconds=1 if short else 3),
         "distance": partial(distance, rounds=1 if short else 3, seconds=1 if short else 2),
         "cold-start": partial(cold_start, rounds=1 if short else 9),
         "webhooks": partial(webhooks, rounds=1 if short else 3, number=200 if short else 2000),

@@ -1,7 +1,8 @@
 """get-playback against its peers: how many a second, and how long one takes when the database is further away."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import cycle, islice
 from pathlib import Path
 
 from tests.bench.delay import DelayProxy
@@ -16,11 +17,12 @@ from tests.bench.served import (
     threads_of,
     uvicorn_peer,
 )
-from tests.bench.stage import Stage
+from tests.bench.stage import VIDEOS, Stage
 
 FULL, TUNED, BARE = "(a) full stack", "(a′) tuned", "(b) bare"
 CONNECTIONS = 8
-NEW_TOKENS = 10_000
+# So many are there for the first time in one round at one server; more than are answered.
+NEW_VIEWERS = 4000
 WAYS = (1, 5)
 WARM_UP = 2.0
 
@@ -35,30 +37,44 @@ def programs() -> dict[str, Program]:
 
 
 def throughput(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
-    """How many a second: of viewers whose token the process has seen, and of those whom it sees for the first time."""
-    known = stage.viewers()
-    # More tokens than a process keeps, in turn.
-    new = [request for _ in range(NEW_TOKENS // len(known)) for request in stage.viewers()]
-    least = {FULL: 1.5, TUNED: 1.0, BARE: 0.4}
+    """How many a second, of viewers who come again and again."""
+    file = stage.file("viewers", viewers := stage.viewers())
     with stage.started(programs()) as servers:
         for server in servers.values():
-            server.first_answer(known[0], 200)
-        for who, requests in (("", known), (", each token for the first time", new)):
-            file = stage.file(f"viewers{len(requests)}", requests)
+            server.first_answer(viewers[0], 200)
+        found = alternating(servers, {each: [file] for each in servers}, CONNECTIONS, rounds, seconds)
+    name = f"get-playback, {CONNECTIONS} connections"
+    least = {FULL: 1.5, TUNED: 1.0, BARE: 0.4}
+    yield from against("playback", name, "requests/s", *_rates(found), least=least)
+    p99s = {name: median([one.p99 for one in loads]) for name, loads in found.items()}
+    name = f"get-playback p99, {CONNECTIONS} connections"
+    yield from against("playback", name, "ms", p99s.pop("ours"), p99s)
 
-            def ask(server: Running, seconds: float, file: Path = file) -> Load:
-                return load(server.url, file, connections=CONNECTIONS, seconds=seconds)
 
-            found = alternating(servers, ask, rounds, seconds)
-            rates = {name: median([one.rate for one in loads]) for name, loads in found.items()}
-            name = f"get-playback, {CONNECTIONS} connections{who}"
-            yield from against("playback", name, "requests/s", rates.pop("ours"), rates, least=least)
-            if who:
-                continue
-            p99s = {name: median([one.p99 for one in loads]) for name, loads in found.items()}
-            yield from against(
-                "playback", f"get-playback p99, {CONNECTIONS} connections", "ms", p99s.pop("ours"), p99s
-            )
+def first_time(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
+    """How many a second, of viewers none of whom was there before: nothing that is kept of them helps."""
+    number = NEW_VIEWERS * (rounds + 1) * len(programs())
+    url = stage.database("crowd", accounts=number, videos=VIDEOS)
+    crowd = iter(stage.viewers(url, number))
+    with stage.started(programs(), stage.environment(url)) as servers:
+        files = {
+            name: [
+                stage.file(f"new{place}-{turn}", list(islice(crowd, NEW_VIEWERS)))
+                for turn in range(rounds + 1)
+            ]
+            for place, name in enumerate(servers)
+        }
+        for server in servers.values():
+            server.first_answer(stage.viewers(url, 1)[0], 200)
+        found = alternating(servers, files, CONNECTIONS, rounds, seconds)
+    name = f"get-playback, {CONNECTIONS} connections, each viewer for the first time"
+    yield from against("first-time", name, "requests/s", *_rates(found))
+
+
+def _rates(found: Mapping[str, list[Load]]) -> tuple[float, dict[str, float]]:
+    """Ours and theirs."""
+    rates = {name: median([one.rate for one in loads]) for name, loads in found.items()}
+    return rates.pop("ours"), rates
 
 
 def distance(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
@@ -72,11 +88,7 @@ def distance(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
             for server in servers.values():
                 server.first_answer(viewers[0], 200)
             for connections in (1, CONNECTIONS):
-
-                def ask(server: Running, seconds: float, connections: int = connections) -> Load:
-                    return load(server.url, file, connections=connections, seconds=seconds)
-
-                found = alternating(servers, ask, rounds, seconds)
+                found = alternating(servers, {each: [file] for each in servers}, connections, rounds, seconds)
                 p50s = {name: median([one.p50 for one in loads]) for name, loads in found.items()}
                 name = f"get-playback p50, database {milliseconds} ms away each way, {connections} connection"
                 yield from against(
@@ -90,13 +102,22 @@ def distance(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
 
 
 def alternating(
-    servers: dict[str, Running], ask: Callable[[Running, float], Load], rounds: int, seconds: float
+    servers: Mapping[str, Running],
+    files: Mapping[str, Sequence[Path]],
+    connections: int,
+    rounds: int,
+    seconds: float,
 ) -> dict[str, list[Load]]:
-    """Each warmed up, then in turn, so that what the machine does besides hits all of them."""
-    for server in servers.values():
-        ask(server, WARM_UP)
+    """Each warmed up, then in turn, so that what the machine does besides hits all of them.
+
+    Args:
+        files: what each is asked, another one each time, as far as there are any.
+    """
+    asked = {name: cycle(files[name]) for name in servers}
+    for name, server in servers.items():
+        load(server.url, next(asked[name]), connections=connections, seconds=WARM_UP)
     found: dict[str, list[Load]] = {name: [] for name in servers}
     for _ in range(rounds):
         for name, server in servers.items():
-            found[name].append(ask(server, seconds))
+            found[name].append(load(server.url, next(asked[name]), connections=connections, seconds=seconds))
     return found
