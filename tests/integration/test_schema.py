@@ -59,3 +59,21 @@ def test_the_migrations_build_what_the_code_declares(what: str, migrated: Engine
         found = described(built, what)
         assert found == described(wanted, what)
     assert len(found) > len(metadata.tables)
+
+
+# The one column of a key, and an index of which it is the first, of all its values.
+UNINDEXED = """
+    SELECT k.conrelid::regclass::text, a.attname
+    FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+    WHERE k.contype = 'f' AND k.confrelid IN ('users'::regclass, 'sessions'::regclass)
+      AND NOT EXISTS (
+          SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indkey[0] = a.attnum
+             AND (i.indpred IS NULL
+                  OR pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', a.attname)))
+"""
+
+
+def test_what_belongs_to_an_account_or_a_login_is_found_by_an_index(migrated: Engine) -> None:
+    """Each login looks for the account's others, and an account that leaves takes all of it along."""
+    with migrated.connect() as built:
+        assert built.execute(text(UNINDEXED)).all() == []

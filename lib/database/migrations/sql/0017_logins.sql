@@ -69,22 +69,26 @@ CREATE FUNCTION try_login(
     OUT email_verified_at timestamptz,
     OUT created_at timestamptz
 ) LANGUAGE plpgsql AS $$
+DECLARE
+    v_user users%ROWTYPE;
 BEGIN
-    PERFORM FROM (
-        SELECT s.address FROM sessions s JOIN users u ON u.id = s.user_id
-         WHERE u.email = p_email AND s.address IS NOT NULL
-         ORDER BY s.last_used_at DESC LIMIT 100
-    ) lately WHERE network_of(lately.address) = p_network;
-    counted_key := CASE WHEN FOUND THEN p_home_key ELSE p_account_key END;
+    SELECT * INTO v_user FROM users u WHERE u.email = p_email;
+    -- By its id and not by a join: to join well, the planner would have to know how many sessions have an address.
+    counted_key := CASE WHEN EXISTS (
+        SELECT FROM (
+            SELECT s.address FROM sessions s WHERE s.user_id = v_user.id AND s.address IS NOT NULL
+             ORDER BY s.last_used_at DESC LIMIT 100
+        ) lately WHERE network_of(lately.address) = p_network
+    ) THEN p_home_key ELSE p_account_key END;
 
     SELECT c.seconds_left INTO seconds_left
       FROM count_attempts(
           ARRAY[p_network_key, counted_key], ARRAY[p_network_limit, p_account_limit], p_window) c;
     IF seconds_left IS NOT NULL THEN RETURN; END IF;
 
-    SELECT u.id, u.email, u.name, u.role, u.password_hash, u.email_verified_at, u.created_at
-      INTO id, email, name, role, password_hash, email_verified_at, created_at
-      FROM users u WHERE u.email = p_email;
+    id := v_user.id; email := v_user.email; name := v_user.name; role := v_user.role;
+    password_hash := v_user.password_hash; email_verified_at := v_user.email_verified_at;
+    created_at := v_user.created_at;
 END $$;
 
 -- A login with its first refresh token, of which the hash is kept.
