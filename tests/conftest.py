@@ -4,16 +4,16 @@ Tests share it and never clean up: each makes people and films of its own (tests
 """
 
 import logging
+import re
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 
 from infra.local.postgres import EmbeddedPostgres
 from infra.local.processes import free_port
-from infra.local.supervisor import Stack
+from infra.local.supervisor import Stack, StartError
 from lib.config import Environment
 from lib.database.engine import Database
 from lib.database.migrate import upgrade
@@ -28,11 +28,27 @@ CONSOLE = logging.getLogger("stack")
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """What `make run` starts, on a free port, its data in a temporary folder."""
-    data_dir: Path = tmp_path_factory.mktemp("stack")
-    running = Stack(data_dir, free_port(), durable=False, film=False, say=CONSOLE.info)
-    running.start()
+    running = started(tmp_path_factory)
     yield running
     running.stop()
+
+
+def started(folders: pytest.TempPathFactory, tries: int = 3) -> Stack:
+    """A stack that runs. Until it listens, a port that was free may be had by another worker's: then once more."""
+    while True:
+        data_dir = folders.mktemp("stack")
+        running = Stack(data_dir, free_port(), durable=False, film=False, say=CONSOLE.info)
+        try:
+            running.start()
+        except StartError as error:
+            tries -= 1
+            if tries == 0 or not re.search(
+                "is taken|already in use|connection in use", str(error), re.IGNORECASE
+            ):
+                raise
+            CONSOLE.info("%s", error)
+        else:
+            return running
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,8 @@ def free_port() -> int:
     Raises:
         RuntimeError: No free one among 100 tried.
     """
-    for port in random.sample(_PORTS, 100):
+    # The system's randomness: test tools seed Python's, and then two processes would be after the same ports.
+    for port in random.SystemRandom().sample(_PORTS, 100):
         if port_is_free(port):
             return port
     raise RuntimeError("no free TCP port on 127.0.0.1 between 20000 and 32000")
