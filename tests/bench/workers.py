@@ -6,8 +6,8 @@ load tool.
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import httpx
@@ -108,22 +108,34 @@ def _work(server: Running, tasks: list[Request]) -> None:
 
 
 def processes(stage: Stage, seconds: float) -> Iterator[Figure]:
+    """As instances are in the cloud, each with connections of its own: of one listening socket with two processes
+    behind it the first may take them all."""
     file = stage.file("viewers", viewers := stage.viewers())
     for number in (1, 2):
-        with stage.one(function("get-playback", WORKERS=str(number))) as server:
-            server.first_answer(viewers[0], 200)
-            load(server.url, file, connections=CONNECTIONS, seconds=WARM_UP)
+        with ExitStack() as running, ThreadPoolExecutor(number) as pool:
+            servers = [
+                running.enter_context(stage.one(function("get-playback"), name=f"process{count}"))
+                for count in range(number)
+            ]
+            for server in servers:
+                server.first_answer(viewers[0], 200)
+
+            def rate(seconds: float, pool: Executor = pool, servers: Sequence[Running] = servers) -> float:
+                asked = [
+                    pool.submit(load, server.url, file, connections=CONNECTIONS, seconds=seconds)
+                    for server in servers
+                ]
+                return sum(one.result().rate for one in asked)
+
+            rate(WARM_UP)
             pids = {
-                "get-playback": [server.pid],
+                "get-playback": [server.pid for server in servers],
                 "PostgreSQL": [stage.stack.processes["postgres"].pid],
             }
             observed = Observed(pids)
-            found = load(server.url, file, connections=CONNECTIONS, seconds=seconds)
-            told = observed.told(_cores())
+            found, told = rate(seconds), observed.told(_cores())
         plural = "es" if number > 1 else ""
-        yield Figure(
-            "workers", f"get-playback by {number} process{plural}", "requests/s", found.rate, note=told
-        )
+        yield Figure("workers", f"get-playback by {number} process{plural}", "requests/s", found, note=told)
 
 
 def _cores() -> int:
