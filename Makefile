@@ -56,7 +56,7 @@ mutations: ## every fact of the plans seen red once: ten minutes (ARGS="login" f
 gcloud-check: $(VENV)/.tests ## gcloud commands in docs and scripts by gcloud's own parser, and its upload list
 	python -m infra.gcp.tests.gcloud_commands
 
-bench: $(VENV)/.bench build/production/.done ## Streamly against what one would build instead; needs wrk; ten minutes (ARGS="playback" for a part)
+bench: $(VENV)/.bench build/production/.done ## Streamly against what one would build instead; needs wrk; a quarter of an hour (ARGS="playback" for a part)
 	@python -m pytest -q tests/bench
 	@python -m tests.bench $(ARGS)
 
