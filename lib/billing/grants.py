@@ -50,7 +50,10 @@ def rows_of(tx: Connection, user_id: uuid.UUID) -> list[Row[Any]]:
 
 
 def films_held(tx: Connection, user_id: uuid.UUID, now: datetime, *, limit: int) -> list[Row[Any]]:
-    """Grants of single films that hold now, each with its film's title, newest first. Not of films that were deleted."""
+    """Grants of single films that hold now, each with its film's title, newest first. Not of films that were deleted.
+
+    Stripe tells whole seconds: of the same one the later is the one that was noted later.
+    """
     held = (
         select(grants, videos.c.title)
         .join(videos, videos.c.id == grants.c.video_id)
@@ -62,7 +65,8 @@ def films_held(tx: Connection, user_id: uuid.UUID, now: datetime, *, limit: int)
             videos.c.deleted_at.is_(None),
         )
     )
-    return list(tx.execute(held.order_by(grants.c.starts_at.desc(), grants.c.source_id).limit(limit)))
+    newest = (grants.c.starts_at.desc(), grants.c.created_at.desc(), grants.c.source_id)
+    return list(tx.execute(held.order_by(*newest).limit(limit)))
 
 
 def add(tx: Connection, user_id: uuid.UUID, grant: Grant, *, cause: str) -> uuid.UUID:

@@ -73,6 +73,23 @@ def test_account_tells_what_can_be_watched_and_until_when(make: Factory) -> None
     assert person.api.get("account").json()["films"] == []
 
 
+def test_of_films_of_one_second_the_one_noted_last_is_the_newest(make: Factory) -> None:
+    person, first, first_id = rented(make)
+    second = make.video(level=2, **PRICE)
+    second_id = pay(person, second)
+    wait_for(lambda: len(person.api.get("account").json()["films"]) == 2)
+    now = datetime.now(UTC).replace(microsecond=0)
+    for newest, older, order in (
+        (second_id, first_id, [str(second), str(first)]),
+        (first_id, second_id, [str(first), str(second)]),
+    ):
+        with make.database.transaction() as tx:
+            for source_id, noted in ((newest, now), (older, now - timedelta(milliseconds=1))):
+                changed = update(grants).where(grants.c.source_id == source_id)
+                tx.execute(changed.values(starts_at=now, created_at=noted))
+        assert [film["video_id"] for film in person.api.get("account").json()["films"]] == order
+
+
 def test_a_page_with_a_former_price_of_the_film_is_replaced(make: Factory) -> None:
     person, video = make.person(), make.video(level=2, **RENTAL)
     first = page(person, video)
