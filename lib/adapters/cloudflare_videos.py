@@ -6,6 +6,7 @@ Its SDK is 105 MB and takes 0.3 s to import.
 import base64
 import threading
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,6 @@ TIMEOUT_SECONDS = (3, 8)
 UPLOAD_LIFE = timedelta(hours=6)
 # A form of more than 200 MB is refused, and it is more than the file in it: its boundaries, the file's name.
 LARGEST_FORM = 200_000_000 - 65_536
-# Its own bound, "30 GB" (developers.cloudflare.com/stream/faq).
-LARGEST_FILE = 30_000_000_000
 # Reserved in the account's storage until the film's own length is known.
 LONGEST_FILM_SECONDS = 6 * 3600
 
@@ -46,10 +45,6 @@ class CloudflareVideos:
 
     def create_upload(self, *, video_id: uuid.UUID, title: str, size: int | None) -> Upload:
         expires_at = datetime.now(UTC) + UPLOAD_LIFE
-        if size is not None and size > LARGEST_FILE:
-            raise InvalidRequestError(
-                errors=[FieldError("size", "too_large", "Cloudflare Stream takes files of up to 30 GB")]
-            )
         if size is not None and size > LARGEST_FORM:
             return self._tus(video_id, title, size, expires_at)
         wanted = {
@@ -73,6 +68,7 @@ class CloudflareVideos:
         made = self._call(
             "POST",
             "?direct_user=true",
+            expected=(413,),
             headers={
                 "Tus-Resumable": "1.0.0",
                 "Upload-Length": str(size),
@@ -83,12 +79,17 @@ class CloudflareVideos:
                 ),
             },
         )
+        if made.status_code == 413:
+            # 30 GB, unless Cloudflare has agreed to more (developers.cloudflare.com/stream/faq).
+            raise InvalidRequestError(
+                errors=[FieldError("size", "too_large", "Cloudflare Stream takes no file of that size")]
+            )
         with understood():
             place = _address(made.headers["Location"])
             return Upload(identifier(made.headers["stream-media-id"]), "tus", place, expires_at)
 
     def progress(self, *, upload_id: str, asset_id: str | None) -> Progress:
-        found = self._call("GET", f"/{upload_id}", missing=True)
+        found = self._call("GET", f"/{upload_id}", expected=(404,))
         if found.status_code == 404:
             return Progress("removed", asset_id)
         video = _result(found)
@@ -112,10 +113,12 @@ class CloudflareVideos:
         return [each for each in listed if each.get("status") in (None, "ready")]
 
     def delete(self, *, upload_id: str, asset_id: str | None) -> bool:  # noqa: ARG002 - one id stands for both
-        return self._call("DELETE", f"/{upload_id}", missing=True).status_code != 404
+        return self._call("DELETE", f"/{upload_id}", expected=(404,)).status_code != 404
 
-    def _call(self, method: str, path: str, *, missing: bool = False, **options: Any) -> "requests.Response":
-        """One request; with `missing` a 404 is an answer too.
+    def _call(
+        self, method: str, path: str, *, expected: Sequence[int] = (), **options: Any
+    ) -> "requests.Response":
+        """One request; a refusal that is expected is an answer too.
 
         Raises:
             UnavailableError: no answer in time, a 5xx, or asked to slow down.
@@ -131,7 +134,7 @@ class CloudflareVideos:
             raise UnavailableError("The video provider is out of reach") from error
         if answer.status_code == 429 or answer.status_code >= 500:
             raise UnavailableError("The video provider is out of reach", retry_after=5)
-        if not (missing and answer.status_code == 404):
+        if answer.status_code not in expected:
             answer.raise_for_status()
         return answer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.bench.delay import DelayProxy
 from tests.bench.figures import Figure, against, median
-from tests.bench.load import Load, load
+from tests.bench.load import BadAnswersError, Load, load
 from tests.bench.served import (
     PRODUCTION,
     Program,
@@ -21,7 +21,7 @@ from tests.bench.stage import VIDEOS, Stage
 
 FULL, TUNED, BARE = "(a) full stack", "(a′) tuned", "(b) bare"
 CONNECTIONS = 8
-# So many are there for the first time in one round at one server; more than are answered.
+# So many are there for the first time in one round at one server.
 NEW_VIEWERS = 4000
 WAYS = (1, 5)
 WARM_UP = 2.0
@@ -67,6 +67,8 @@ def first_time(stage: Stage, rounds: int, seconds: float) -> Iterator[Figure]:
         for server in servers.values():
             server.first_answer(stage.viewers(url, 1)[0], 200)
         found = alternating(servers, files, CONNECTIONS, rounds, seconds)
+    if any(one.requests > NEW_VIEWERS for name, loads in found.items() if name != BARE for one in loads):
+        raise BadAnswersError("more than there are viewers: some were there before")
     name = f"get-playback, {CONNECTIONS} connections, each viewer for the first time"
     yield from against("first-time", name, "requests/s", *_rates(found))
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 
 import httpx
 from sqlalchemy import select
@@ -108,10 +110,11 @@ def _work(server: Running, tasks: list[Request]) -> None:
 
 
 def processes(stage: Stage, seconds: float) -> Iterator[Figure]:
-    """As instances are in the cloud, each with connections of its own: of one listening socket with two processes
+    """As instances are in the cloud, each with eight connections of its own: of one listening socket with two processes
     behind it the first may take them all."""
-    file = stage.file("viewers", viewers := stage.viewers())
+    viewers = stage.viewers()
     for number in (1, 2):
+        files = [stage.file(f"viewers{number}-{count}", viewers[count::number]) for count in range(number)]
         with ExitStack() as running, ThreadPoolExecutor(number) as pool:
             servers = [
                 running.enter_context(stage.one(function("get-playback"), name=f"process{count}"))
@@ -120,13 +123,7 @@ def processes(stage: Stage, seconds: float) -> Iterator[Figure]:
             for server in servers:
                 server.first_answer(viewers[0], 200)
 
-            def rate(seconds: float, pool: Executor = pool, servers: Sequence[Running] = servers) -> float:
-                asked = [
-                    pool.submit(load, server.url, file, connections=CONNECTIONS, seconds=seconds)
-                    for server in servers
-                ]
-                return sum(one.result().rate for one in asked)
-
+            rate = partial(_rate, pool, servers, files)
             rate(WARM_UP)
             pids = {
                 "get-playback": [server.pid for server in servers],
@@ -136,6 +133,15 @@ def processes(stage: Stage, seconds: float) -> Iterator[Figure]:
             found, told = rate(seconds), observed.told(_cores())
         plural = "es" if number > 1 else ""
         yield Figure("workers", f"get-playback by {number} process{plural}", "requests/s", found, note=told)
+
+
+def _rate(pool: Executor, servers: Sequence[Running], files: Sequence[Path], seconds: float) -> float:
+    """Of all of them together, each asked by viewers of its own."""
+    asked = [
+        pool.submit(load, server.url, file, connections=CONNECTIONS, seconds=seconds)
+        for server, file in zip(servers, files, strict=True)
+    ]
+    return sum(one.result().rate for one in asked)
 
 
 def _cores() -> int:

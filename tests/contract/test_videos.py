@@ -20,7 +20,8 @@ import pytest
 import requests
 
 from infra.local.processes import free_port
-from lib.adapters.cloudflare_videos import LARGEST_FILE, LARGEST_FORM, CloudflareVideos
+from infra.local.sandbox.cloudflare.api import MOST_FILE_BYTES
+from lib.adapters.cloudflare_videos import LARGEST_FORM, CloudflareVideos
 from lib.adapters.mux_videos import MuxVideos
 from lib.config import CloudflareSettings, Environment, MuxSettings
 from lib.errors import InvalidRequestError, UnavailableError
@@ -387,14 +388,14 @@ def test_the_largest_file_that_comes_as_a_form_fits_into_one() -> None:
     assert LARGEST_FORM + int(around.headers["Content-Length"]) <= 200_000_000
 
 
-@pytest.mark.parametrize("size", [LARGEST_FILE + 1, 2**40])
+@pytest.mark.parametrize("size", [MOST_FILE_BYTES + 1, 2**40])
 def test_a_file_that_the_provider_would_not_take_is_refused_by_its_size(
     cloudflare: Cloudflare, size: int
 ) -> None:
     with pytest.raises(InvalidRequestError) as refused:
         announce(cloudflare.videos, size=size)
     assert [(each.field, each.code) for each in refused.value.errors] == [("size", "too_large")]
-    assert announce(cloudflare.videos, size=LARGEST_FILE).protocol == "tus"
+    assert announce(cloudflare.videos, size=MOST_FILE_BYTES).protocol == "tus"
 
 
 def test_a_wrong_token_is_a_fault_of_ours(environment: dict[str, str]) -> None:

@@ -29,7 +29,8 @@ from infra.local.settings import LocalSettings
 log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-_MOST_FILE_BYTES = 30 * 1024**3
+# "30 GB" by default: https://developers.cloudflare.com/stream/faq
+MOST_FILE_BYTES = 30_000_000_000
 
 
 def create_app(
@@ -162,8 +163,10 @@ class _Api:
         if headers.get("tus-resumable") != "1.0.0":
             raise CloudflareError(412, 10005, "Tus-Resumable is not 1.0.0")
         length = headers.get("upload-length", "")
-        if not length.isdecimal() or not 0 < int(length) <= _MOST_FILE_BYTES:
+        if not length.isdecimal() or int(length) == 0:
             raise bad_request("Upload-Length is no size of a film")
+        if int(length) > MOST_FILE_BYTES:
+            raise CloudflareError(413, 10006, "The file is too large")
         wanted = parameters.metadata(headers.get("upload-metadata", ""))
         if "upload-creator" in headers:
             wanted["creator"] = headers["upload-creator"]

@@ -70,13 +70,13 @@ CREATE FUNCTION try_login(
     OUT created_at timestamptz
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    v_user users%ROWTYPE;
+    v_id uuid;
 BEGIN
-    SELECT * INTO v_user FROM users u WHERE u.email = p_email;
+    SELECT u.id INTO v_id FROM users u WHERE u.email = p_email;
     -- By its id and not by a join: to join well, the planner would have to know how many sessions have an address.
     counted_key := CASE WHEN EXISTS (
         SELECT FROM (
-            SELECT s.address FROM sessions s WHERE s.user_id = v_user.id AND s.address IS NOT NULL
+            SELECT s.address FROM sessions s WHERE s.user_id = v_id AND s.address IS NOT NULL
              ORDER BY s.last_used_at DESC LIMIT 100
         ) lately WHERE network_of(lately.address) = p_network
     ) THEN p_home_key ELSE p_account_key END;
@@ -86,9 +86,10 @@ BEGIN
           ARRAY[p_network_key, counted_key], ARRAY[p_network_limit, p_account_limit], p_window) c;
     IF seconds_left IS NOT NULL THEN RETURN; END IF;
 
-    id := v_user.id; email := v_user.email; name := v_user.name; role := v_user.role;
-    password_hash := v_user.password_hash; email_verified_at := v_user.email_verified_at;
-    created_at := v_user.created_at;
+    -- Only now: counting may have waited for somebody who changed it.
+    SELECT u.id, u.email, u.name, u.role, u.password_hash, u.email_verified_at, u.created_at
+      INTO id, email, name, role, password_hash, email_verified_at, created_at
+      FROM users u WHERE u.id = v_id;
 END $$;
 
 -- A login with its first refresh token, of which the hash is kept.
