@@ -234,7 +234,10 @@ def test_a_server_that_is_down_is_a_503_to_try_again(serve: Serve, path: str) ->
 def test_many_calls_at_once_each_get_their_own_answer(gateway: httpx.Client) -> None:
     async def calls() -> list[str]:
         limits = httpx.Limits(max_connections=100)
-        async with httpx.AsyncClient(base_url=gateway.base_url, limits=limits, trust_env=False) as client:
+        # Two hundred wait for the others' connections: on a busy machine longer than five seconds.
+        async with httpx.AsyncClient(
+            base_url=gateway.base_url, limits=limits, timeout=60, trust_env=False
+        ) as client:
             answers = await asyncio.gather(*(client.get(f"/call/{number}") for number in range(300)))
             return [answer.json()["target"] for answer in answers]
 
