@@ -101,14 +101,19 @@ class MuxSigner:
         return _has_signed(self._key, token)
 
     def _sign_traced(self, playback_id: str, trace: str, end: int, restriction: str | None) -> str:
-        limits: dict[str, object] = {"playback_restriction_id": restriction} if restriction else {}
-        return self._token(playback_id, _VIDEO, end, {"custom": {"session_id": trace}, **limits})
+        return self._token(playback_id, _VIDEO, end, {"custom": {"session_id": trace}}, restriction)
 
     def _sign_shared(self, playback_id: str, audience: str, end: int, restriction: str | None) -> str:
-        limits: dict[str, object] = {"playback_restriction_id": restriction} if restriction else {}
-        return self._token(playback_id, audience, end, limits)
+        return self._token(playback_id, audience, end, {}, restriction)
 
-    def _token(self, playback_id: str, audience: str, end: int, claims: dict[str, object]) -> str:
+    def _token(
+        self,
+        playback_id: str,
+        audience: str,
+        end: int,
+        claims: dict[str, object],
+        restriction: str | None = None,
+    ) -> str:
         key_id = self._settings.key_id
         # Mux's own clients disagree on where `kid` goes, so it goes to both places. No `iat`: a clock
         # that runs ahead of Mux's must not make a token of the future.
@@ -119,6 +124,8 @@ class MuxSigner:
             "kid": key_id,
             **claims,
         }
+        if restriction:
+            payload["playback_restriction_id"] = restriction
         return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": key_id})
 
 
