@@ -103,9 +103,8 @@ def slowest_percent(answers: Sequence[Answer]) -> float:
 def blocks_of_argon2(samples: Sequence[Sample]) -> list[int]:
     """How many blocks for hashing there are at each moment more than at first.
 
-    A hash takes 19 MiB at once, which the C library gives back to nobody, and has to find anew where something small
-    came to lie in the old place. So memory goes up by whole blocks now and then, some for each thread that hashes.
-    Nothing that is lost with each request comes in such pieces within seconds.
+    A hash takes 19 MiB at once, and memory was seen to go up by just that now and then; presumably where something
+    small came to lie in what the C library had kept of an earlier hash. Nothing that is lost with each request comes in such pieces within seconds.
     """
     steps = [round((after.memory - before.memory) / BLOCK) for before, after in pairwise(samples)]
     return list(accumulate(steps, initial=0))
