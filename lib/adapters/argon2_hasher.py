@@ -1,68 +1,143 @@
-"""argon2id by argon2-cffi, bounded in how many hashes run at once."""
+"""argon2id by argon2-cffi, bounded in how many hashes run at once and in the memory they have."""
 
 import base64
+import hmac
+import mmap
 import os
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2 import Parameters, extract_parameters
+from argon2.exceptions import HashingError
+from argon2.low_level import ARGON2_VERSION, Type, core, error_to_str, ffi
 
 from lib.errors import UnavailableError
 
 # OWASP's minimum for argon2id: 19 MiB, two passes, one lane; 25-30 ms on a cloud CPU.
 _MEMORY_KIB, _PASSES, _LANES = 19 * 1024, 2, 1
+_SALT_BYTES, _DIGEST_BYTES = 16, 32
 WAIT_SECONDS = 3.0
+_OK = 0
+
+Found = TypeVar("Found")
+
+# Each thread's memory for hashing, kept from one hash to the next (0024 in docs/decisions).
+_kept = threading.local()
 
 
-def _base64(value: bytes) -> str:
-    """As argon2 writes it: without padding."""
-    return base64.b64encode(value).decode().rstrip("=")
+def _have(size: int) -> None:
+    """Sees to it that the calling thread has so many bytes. argon2 wipes them after each hash."""
+    if len(getattr(_kept, "memory", b"")) < size:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        _kept.memory = ffi.from_buffer("uint8_t[]", pages)
+
+
+def _lend(address: Any, size: int) -> int:
+    """argon2 asks for memory. Where there is too little it gets none, and says so."""
+    address[0] = _kept.memory if size <= len(_kept.memory) else ffi.NULL
+    return _OK
+
+
+def _take_back(address: Any, size: int) -> None:
+    """argon2 needs it no more; the thread keeps it."""
+
+
+# argon2 calls these by pointers: they live as long as the process.
+_ALLOCATE = ffi.callback("int(uint8_t **, size_t)", _lend)
+_FREE = ffi.callback("void(uint8_t *, size_t)", _take_back)
+
+
+def _digest(parameters: Parameters, password: bytes, salt: bytes) -> bytes:
+    """argon2 of a password, in the calling thread's memory.
+
+    Raises:
+        HashingError: argon2 refuses the parameters.
+    """
+    _have(parameters.memory_cost * 1024)
+    digest = ffi.new("uint8_t[]", parameters.hash_len)
+    context = ffi.new(
+        "argon2_context *",
+        {
+            "out": digest,
+            "outlen": parameters.hash_len,
+            "pwd": ffi.from_buffer("uint8_t[]", password),
+            "pwdlen": len(password),
+            "salt": ffi.from_buffer("uint8_t[]", salt),
+            "saltlen": len(salt),
+            "t_cost": parameters.time_cost,
+            "m_cost": parameters.memory_cost,
+            "lanes": parameters.parallelism,
+            "threads": parameters.parallelism,
+            "version": parameters.version,
+            "allocate_cbk": _ALLOCATE,
+            "free_cbk": _FREE,
+        },
+    )
+    status = core(context, parameters.type.value)
+    if status != _OK:
+        raise HashingError(error_to_str(status))
+    return bytes(ffi.buffer(digest))
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def _encoded(parameters: Parameters, salt: bytes, digest: bytes) -> str:
+    """As argon2 writes a hash of type id down."""
+    costs = f"m={parameters.memory_cost},t={parameters.time_cost},p={parameters.parallelism}"
+    texts = (base64.b64encode(value).decode().rstrip("=") for value in (salt, digest))
+    return "$".join(("", "argon2id", f"v={parameters.version}", costs, *texts))
+
+
+def _fits(password_hash: str, password: bytes) -> bool:
+    """Whether it is this password's hash, of any parameters that argon2 knows. What is no hash is nobody's."""
+    try:
+        parameters = extract_parameters(password_hash)
+        salt, digest = (_decoded(text) for text in password_hash.split("$")[-2:])
+        return hmac.compare_digest(_digest(parameters, password, salt), digest)
+    except (HashingError, ValueError, OverflowError):
+        return False
 
 
 class Argon2Hasher:
     """Hashes passwords.
 
     Args:
-        slots: hashes at once in this process; each holds 19 MiB. Who waits longer than three seconds for
-            a slot is sent away: memory is bounded, and so is the queue.
+        slots: hashes at once in this process; each holds 19 MiB. Who comes to none within three seconds is
+            sent away: memory is bounded, and so is the queue.
     """
 
     def __init__(self, slots: int, *, memory_kib: int = _MEMORY_KIB, passes: int = _PASSES) -> None:
-        self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=_LANES)
-        self._slots = threading.BoundedSemaphore(slots)
-        # Each thread that hashes keeps the memory of its last hash. The server's own threads would take turns: an eighth
-        # longer, since what the memory held is in no cache by then, and 19 MiB for each of them. They start with the
-        # first hash.
+        self._parameters = Parameters(
+            Type.ID, ARGON2_VERSION, _SALT_BYTES, _DIGEST_BYTES, passes, memory_kib, _LANES
+        )
+        # Threads of its own, since each keeps memory. The server's would take turns: an eighth longer, what the memory
+        # held being in no cache by then. They start with the first hash, and who came first is served first.
         self._threads = ThreadPoolExecutor(slots, "argon2")
         # What unknown accounts are verified against: as dear as any with today's parameters, and the hash of nothing
         # that anybody knows. Not hashed, since every start of login and register would wait for it.
-        salt, digest = (_base64(os.urandom(size)) for size in (self._hasher.salt_len, self._hasher.hash_len))
-        self._nobody = f"$argon2id$v=19$m={memory_kib},t={passes},p={_LANES}${salt}${digest}"
+        self._nobody = _encoded(self._parameters, os.urandom(_SALT_BYTES), os.urandom(_DIGEST_BYTES))
 
     def hash(self, password: str) -> str:
-        with self._slot():
-            return self._threads.submit(self._hasher.hash, password).result()
+        salt = os.urandom(_SALT_BYTES)
+        digest = self._result(self._threads.submit(_digest, self._parameters, password.encode(), salt))
+        return _encoded(self._parameters, salt, digest)
 
     def verify(self, password_hash: str | None, password: str) -> bool:
-        with self._slot():
-            try:
-                verified = self._threads.submit(self._hasher.verify, password_hash or self._nobody, password)
-                fits = verified.result()
-            except (VerificationError, InvalidHashError):
-                return False
+        kept = password_hash or self._nobody
+        fits = self._result(self._threads.submit(_fits, kept, password.encode()))
         return fits and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
-        return self._hasher.check_needs_rehash(password_hash)
+        return extract_parameters(password_hash) != self._parameters
 
-    @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=WAIT_SECONDS):
+    @staticmethod
+    def _result(asked: Future[Found]) -> Found:
+        with suppress(TimeoutError):
+            return asked.result(WAIT_SECONDS)
+        if asked.cancel():
             raise UnavailableError("Too many logins at once", retry_after=2)
-        try:
-            yield
-        finally:
-            self._slots.release()
+        return asked.result()

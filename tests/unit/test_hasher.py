@@ -2,11 +2,14 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
+from argon2.low_level import Type, ffi
 
+from lib.adapters import argon2_hasher
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.errors import UnavailableError
 
@@ -33,7 +36,22 @@ def test_the_same_password_twice_looks_different(hasher: Argon2Hasher) -> None:
     assert hasher.hash(PASSWORD) != hasher.hash(PASSWORD)
 
 
-@pytest.mark.parametrize("kept", ["", "plain text", "$argon2id$v=19$broken", "$2b$12$abcdefghijklmnopqrstuv"])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "",
+        "plain text",
+        "$argon2id$v=19$broken",
+        "$2b$12$abcdefghijklmnopqrstuv",
+        "$argon2id$v=19$m=0,t=2,p=1$c29tZXRoaW5nc2FsdHk$AAAA",
+        "$argon2id$v=19$m=64,t=0,p=1$c29tZXRoaW5nc2FsdHk$AAAA",
+        "$argon2id$v=19$m=-64,t=1,p=1$c29tZXRoaW5nc2FsdHk$AAAA",
+        "$argon2id$v=19$m=64,t=2,p=1$c29tZ$AAAA",
+        "$argon2id$v=19$m=64,t=2,p=1$c29tZXRoaW5nc2FsdHk$",
+        "$argon2id$v=19$m=64,t=2,p=1$$AAAA",
+        "$argon2id$v=19$m=64,t=2,p=1$c29tZXRoaW5nc2FsdHk$!!!!",
+    ],
+)
 def test_what_is_no_hash_fits_nothing(hasher: Argon2Hasher, kept: str) -> None:
     assert not hasher.verify(kept, PASSWORD)
 
@@ -45,7 +63,7 @@ def test_nobody_has_a_password(hasher: Argon2Hasher) -> None:
     assert not hasher.is_outdated(hasher._nobody)
     assert [len(part) for part in hasher._nobody.split("$")] == [len(part) for part in real.split("$")]
     with pytest.raises(VerifyMismatchError):  # and not InvalidHashError, which would cost nothing
-        hasher._hasher.verify(hasher._nobody, PASSWORD)
+        PasswordHasher().verify(hasher._nobody, PASSWORD)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +75,48 @@ def test_weaker_hashes_are_outdated(
     kept = PasswordHasher(time_cost=passes, memory_cost=memory, parallelism=1).hash(PASSWORD)
     assert hasher.verify(kept, PASSWORD)
     assert hasher.is_outdated(kept) is outdated
+
+
+@pytest.mark.parametrize("kind", list(Type))
+@pytest.mark.parametrize(
+    ("memory", "passes", "lanes"), [(64, 1, 1), (8192, 3, 4), (19456, 2, 1), (32768, 1, 2)]
+)
+def test_the_library_s_hashes_are_verified(
+    hasher: Argon2Hasher, kind: Type, memory: int, passes: int, lanes: int
+) -> None:
+    """Of any parameters and kind, one after the other in one thread's memory."""
+    kept = PasswordHasher(time_cost=passes, memory_cost=memory, parallelism=lanes, type=kind).hash(PASSWORD)
+    assert hasher.verify(kept, PASSWORD)
+    assert not hasher.verify(kept, PASSWORD.upper())
+
+
+def test_the_library_verifies_its_hashes(hasher: Argon2Hasher) -> None:
+    for password in (PASSWORD, "", "\x00", "été 🎬", "x" * 1024):
+        assert PasswordHasher().verify(hasher.hash(password), password)
+    with pytest.raises(VerifyMismatchError):
+        PasswordHasher().verify(hasher.hash(PASSWORD), PASSWORD.upper())
+
+
+def test_hashes_of_a_thread_share_its_memory_which_is_wiped_each_time() -> None:
+    one = Argon2Hasher(1, memory_kib=64, passes=1)
+
+    def memory() -> Any:
+        return one._threads.submit(lambda: argon2_hasher._kept.memory).result()
+
+    found = one.hash(PASSWORD)
+    first = memory()
+    assert len(first) == 64 * 1024
+    first[0 : len(first)] = b"\xff" * len(first)  # so that it shows whether it is used
+    assert one.verify(found, PASSWORD)
+    assert memory() is first
+    assert bytes(ffi.buffer(first)) == bytes(len(first))
+    # What needs more gets more, and that is kept.
+    dearer = PasswordHasher(time_cost=1, memory_cost=256, parallelism=1).hash(PASSWORD)
+    assert one.verify(dearer, PASSWORD)
+    larger = memory()
+    assert len(larger) == 256 * 1024
+    assert one.verify(found, PASSWORD)
+    assert memory() is larger
 
 
 def test_unusual_passwords(hasher: Argon2Hasher) -> None:
@@ -76,28 +136,57 @@ def test_whoever_asks_it_is_hashed_on_as_many_threads_as_there_are_slots() -> No
     assert 0 < len(hashing() - others) <= 2
 
 
-def test_who_finds_no_slot_is_sent_away() -> None:
-    """Two hashes that take long hold both slots; the third gives up waiting, and later all is well."""
-    busy = Argon2Hasher(2, memory_kib=19 * 1024, passes=2)
+def test_who_comes_to_no_slot_is_sent_away() -> None:
+    """Both slots are busy for long: the third gives up, leaves nothing behind, and later all is well."""
+    busy = Argon2Hasher(2, memory_kib=64, passes=1)
     taken, leave = threading.Barrier(3), threading.Event()
 
     def hold() -> None:
-        with busy._slot():
-            taken.wait(10)
-            leave.wait(30)
-
-    with ThreadPoolExecutor(3) as pool:
-        holders = [pool.submit(hold) for _ in range(2)]
         taken.wait(10)
-        try:
-            with pytest.raises(UnavailableError) as raised:
-                busy.verify(None, PASSWORD)
-        finally:
-            leave.set()
-        assert raised.value.headers == {"Retry-After": "2"}
-        for holder in holders:
-            holder.result(10)
+        leave.wait(30)
+
+    holders = [busy._threads.submit(hold) for _ in range(2)]
+    taken.wait(10)
+    try:
+        with pytest.raises(UnavailableError) as raised:
+            busy.verify(None, PASSWORD)
+    finally:
+        leave.set()
+    assert raised.value.headers == {"Retry-After": "2"}
+    for holder in holders:
+        holder.result(10)
     assert busy.verify(busy.hash(PASSWORD), PASSWORD)
+
+
+def test_whose_hash_has_begun_is_waited_for() -> None:
+    """A hash that takes longer than anybody waits for a slot is not given up."""
+    slow = Argon2Hasher(1, memory_kib=64, passes=1)
+    begun = threading.Event()
+
+    def hash_for_long() -> str:
+        begun.set()
+        threading.Event().wait(argon2_hasher.WAIT_SECONDS + 0.5)
+        return "done"
+
+    assert slow._result(slow._threads.submit(hash_for_long)) == "done"
+    assert begun.is_set()
+
+
+def test_first_come_first_served() -> None:
+    """Eight who ask again as soon as they have their answer share one slot; none is passed by."""
+    one, rounds = Argon2Hasher(1, memory_kib=1024, passes=1), 40
+    had = [0] * 8
+    seen: list[int] = []
+
+    def ask(number: int) -> None:
+        for _ in range(rounds):
+            one.hash(PASSWORD)
+            had[number] += 1
+        seen.append(min(had))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(8)))
+    assert seen[0] > rounds / 2, "of who had least when the first was done"
 
 
 def test_a_failure_gives_its_slot_back() -> None:
