@@ -13,8 +13,8 @@ from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import Outbox
 from lib.accounts.overview import Overviews
 from lib.accounts.store import StoredSessions
-from lib.adapters.argon2_hasher import Argon2Hasher
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.argon2_hasher import password_hasher
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.task_queue import task_queue
 from lib.billing.closures import Closures
 from lib.billing.membership import AccountMembership
@@ -26,7 +26,7 @@ from lib.web.ports import SystemClock
 env = Environment(os.environ)
 settings = env.accounts()
 database = open_database(env.database())
-hasher = Argon2Hasher(settings.hashing_slots)
+hasher = password_hasher(settings.hashing_slots)
 current = CurrentPassword(database, hasher)
 overviews = Overviews(database, AccountMembership(SystemClock(), env.plans()))
 queue = task_queue(env.tasks())
@@ -41,7 +41,7 @@ account = serve(
         (endpoints.DELETE_ACCOUNT, partial(endpoints.delete, closing)),
     ],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
     rules={"password_min_length": settings.password_min_length},
 )

@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts.store import StoredSessions
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
 from lib.billing.membership import AccountMembership
@@ -22,6 +22,6 @@ confirmations = Confirmations(database, sync, AccountMembership(clock, plans))
 confirm_checkout = serve(
     [(endpoints.CONFIRM_CHECKOUT, partial(endpoints.confirm_checkout, confirmations))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
 )

@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts.store import StoredSessions
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
 from lib.billing.service import Checkouts
@@ -23,7 +23,7 @@ checkouts = Checkouts(database, payments, sync, plans, clock)
 create_checkout = serve(
     [(endpoints.CREATE_CHECKOUT, partial(endpoints.create_checkout, checkouts))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
     idempotency=IdempotentAnswers(database),
 )

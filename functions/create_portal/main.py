@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts.store import StoredSessions
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.stripe_payments import StripePayments
 from lib.billing import endpoints
 from lib.billing.service import Portal
@@ -18,6 +18,6 @@ portal = Portal(database, StripePayments(env.stripe(), env.app_url()))
 create_portal = serve(
     [(endpoints.CREATE_PORTAL, partial(endpoints.create_portal, portal))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
 )

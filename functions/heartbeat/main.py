@@ -3,7 +3,7 @@
 import os
 from functools import partial
 
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
 from lib.database.pool import open_pool
@@ -17,5 +17,5 @@ sessions = playback.Playback(open_pool(env.database()), signers, SystemClock(), 
 heartbeat = serve(
     [(heartbeats.HEARTBEAT, partial(heartbeats.heartbeat, sessions))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
 )

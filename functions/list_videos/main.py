@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts.store import StoredSessions
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
 from lib.database.engine import open_database
@@ -19,6 +19,6 @@ videos = catalogue.Catalogue(database, signers, SystemClock())
 list_videos = serve(
     [(catalogue.LIST_VIDEOS, partial(catalogue.list_videos, videos))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
 )

@@ -5,8 +5,8 @@ from functools import partial
 
 from lib.accounts import endpoints
 from lib.accounts.logging_in import Logins
-from lib.adapters.argon2_hasher import Argon2Hasher
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.argon2_hasher import password_hasher
+from lib.adapters.jwt_tokens import access_tokens
 from lib.config import Environment
 from lib.database.pool import open_pool
 from lib.web.function import serve
@@ -16,8 +16,8 @@ env = Environment(os.environ)
 settings = env.accounts()
 logins = Logins(
     open_pool(env.database()),
-    Argon2Hasher(settings.hashing_slots),
-    JwtTokens(env.tokens()),
+    password_hasher(settings.hashing_slots),
+    access_tokens(env.tokens()),
     SystemClock(),
     settings,
 )

@@ -6,7 +6,7 @@ from functools import partial
 from lib.accounts import endpoints
 from lib.accounts.logging_out import Logouts
 from lib.accounts.store import StoredSessions
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.config import Environment
 from lib.database.engine import open_database
 from lib.web.function import serve
@@ -16,6 +16,6 @@ database = open_database(env.database())
 logout = serve(
     [(endpoints.LOGOUT, partial(endpoints.logout, Logouts(database)))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
 )

@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts.store import StoredSessions
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.playback_signers import playback_signers
 from lib.adapters.task_queue import task_queue
 from lib.config import Environment
@@ -24,6 +24,6 @@ manage_video = serve(
         (managing.DELETE_VIDEO, partial(managing.delete_video, management)),
     ],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
 )

@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts.store import StoredSessions
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.billing import redeeming
 from lib.billing.gifts import Redemptions
 from lib.billing.membership import AccountMembership
@@ -20,7 +20,7 @@ redemptions = Redemptions(database, plans, AccountMembership(clock, plans), cloc
 redeem = serve(
     [(redeeming.REDEEM, partial(redeeming.redeem, redemptions))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
     idempotency=IdempotentAnswers(database),
 )

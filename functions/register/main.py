@@ -5,8 +5,8 @@ from functools import partial
 
 from lib.accounts import endpoints
 from lib.accounts.registering import Registrations
-from lib.adapters.argon2_hasher import Argon2Hasher
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.argon2_hasher import password_hasher
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.task_queue import task_queue
 from lib.config import Environment
 from lib.database.pool import open_pool
@@ -17,8 +17,8 @@ env = Environment(os.environ)
 settings = env.accounts()
 registrations = Registrations(
     open_pool(env.database()),
-    Argon2Hasher(settings.hashing_slots),
-    JwtTokens(env.tokens()),
+    password_hasher(settings.hashing_slots),
+    access_tokens(env.tokens()),
     SystemClock(),
     settings,
     task_queue(env.tasks()),

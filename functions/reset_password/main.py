@@ -7,7 +7,7 @@ from lib.accounts import link_endpoints
 from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import Outbox
 from lib.accounts.resetting import Resets
-from lib.adapters.argon2_hasher import Argon2Hasher
+from lib.adapters.argon2_hasher import password_hasher
 from lib.adapters.task_queue import task_queue
 from lib.config import Environment
 from lib.database.engine import open_database
@@ -17,7 +17,7 @@ env = Environment(os.environ)
 settings = env.accounts()
 resets = Resets(
     open_database(env.database()),
-    Argon2Hasher(settings.hashing_slots),
+    password_hasher(settings.hashing_slots),
     Outbox(task_queue(env.tasks())),
     MailThrottle(count_loopback=settings.count_loopback),
 )

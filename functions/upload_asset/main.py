@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 from lib.accounts.store import StoredSessions
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.video_providers import video_providers
 from lib.config import Environment
 from lib.database.engine import open_database
@@ -18,7 +18,7 @@ places = uploads.Uploads(database, video_providers(env))
 upload_asset = serve(
     [(uploads.UPLOAD_ASSET, partial(uploads.upload_asset, places))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
     idempotency=IdempotentAnswers(database),
 )

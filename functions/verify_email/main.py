@@ -8,7 +8,7 @@ from lib.accounts.mail_throttle import MailThrottle
 from lib.accounts.outbox import Outbox
 from lib.accounts.store import StoredSessions
 from lib.accounts.verifying import Verification
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.task_queue import task_queue
 from lib.config import Environment
 from lib.database.engine import open_database
@@ -21,6 +21,6 @@ verification = Verification(database, Outbox(task_queue(env.tasks())), throttle)
 verify_email = serve(
     [(link_endpoints.VERIFY_EMAIL, partial(link_endpoints.verify_email, verification))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
     sessions=StoredSessions(database),
 )

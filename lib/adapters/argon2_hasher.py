@@ -13,6 +13,7 @@ from argon2 import Parameters, extract_parameters
 from argon2.exceptions import HashingError
 from argon2.low_level import ARGON2_VERSION, Type, core, error_to_str, ffi
 
+from lib.adapters.shared import shared
 from lib.errors import UnavailableError
 
 # OWASP's minimum for argon2id: 19 MiB, two passes, one lane; 25-30 ms on a cloud CPU.
@@ -141,3 +142,9 @@ class Argon2Hasher:
         if asked.cancel():
             raise UnavailableError("Too many logins at once", retry_after=2)
         return asked.result()
+
+
+@shared
+def password_hasher(slots: int) -> Argon2Hasher:
+    """The process's one hasher: functions that share a process share its slots."""
+    return Argon2Hasher(slots)

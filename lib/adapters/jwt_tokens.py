@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 from jwt.algorithms import ECAlgorithm
 
+from lib.adapters.shared import shared
 from lib.config import TokenSettings
 from lib.errors import ConfigError, InvalidTokenError
 from lib.web.ports import Claims
@@ -104,3 +105,9 @@ class JwtTokens:
         if key is None or str(header.get("typ")).lower() != _TYPE or set(header) != _HEADERS:
             raise InvalidTokenError
         return key
+
+
+@shared
+def access_tokens(settings: TokenSettings) -> JwtTokens:
+    """The process's one verifier of these keys: functions that share a process check a token once."""
+    return JwtTokens(settings)

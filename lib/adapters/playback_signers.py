@@ -11,6 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPrivateNumbers, RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from lib.adapters.shared import shared
 from lib.config import CloudflareSigningSettings, Environment, MuxSigningSettings
 from lib.errors import ConfigError
 from lib.video.ports import PlaybackSigner, SignedPlayback
@@ -23,14 +24,14 @@ _KEPT_TRACED = 8192
 
 
 def playback_signers(env: Environment) -> Mapping[str, PlaybackSigner]:
-    """Provider -> its signer, of all that are set up.
+    """Provider -> its signer, of all that are set up. Functions that share a process share them.
 
     Raises:
         ConfigError: one of them is set up by half.
     """
     makers: Mapping[str, Callable[[], PlaybackSigner]] = {
-        "mux": lambda: MuxSigner(env.mux_signing()),
-        "cloudflare": lambda: CloudflareSigner(env.cloudflare_signing()),
+        "mux": lambda: _mux_signer(env.mux_signing()),
+        "cloudflare": lambda: _cloudflare_signer(env.cloudflare_signing()),
     }
     return {name: makers[name]() for name in env.video_providers()}
 
@@ -218,3 +219,7 @@ def _from_jwk(jwk: dict[str, str]) -> RSAPrivateKey:
         raise ValueError("parts of different keys")
     numbers = RSAPrivateNumbers(p, q, d, dp, dq, qi, RSAPublicNumbers(e, n))
     return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+_mux_signer = shared(MuxSigner)
+_cloudflare_signer = shared(CloudflareSigner)

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
 
 import psutil
@@ -35,8 +34,6 @@ SHARE = 0.8
 MEMBERS = 8
 SUBSCRIBERS = 20 if THOROUGH else 3
 MEGABYTE = 1024 * 1024
-# Of one hash (lib/adapters/argon2_hasher.py), and how many are made at once where nothing else is set.
-BLOCK, HASHING_SLOTS = 19 * MEGABYTE, 4
 
 
 @dataclass(frozen=True)
@@ -100,16 +97,6 @@ def slowest_percent(answers: Sequence[Answer]) -> float:
     return times[int(len(times) * 0.99)]
 
 
-def blocks_of_argon2(samples: Sequence[Sample]) -> list[int]:
-    """How many blocks for hashing there are at each moment more than at first.
-
-    A hash takes 19 MiB at once, and memory was seen to go up by just that now and then; presumably where something
-    small came to lie in what the C library had kept of an earlier hash. Nothing that is lost with each request comes in such pieces within seconds.
-    """
-    steps = [round((after.memory - before.memory) / BLOCK) for before, after in pairwise(samples)]
-    return list(accumulate(steps, initial=0))
-
-
 def test_for_long(quiet: Factory, dice: random.Random) -> None:
     make = quiet
     subscribers = [make.subscriber() for _ in range(SUBSCRIBERS)]
@@ -147,11 +134,11 @@ def test_for_long(quiet: Factory, dice: random.Random) -> None:
     last = [each for each in crowd.answers if each.at > began + 2 * third]
     # What is loaded at first use is there after a tenth; from then on it should stay.
     settled = [each for each in samples if each.at > began + SECONDS / 10]
-    half, blocks = len(settled) // 2, blocks_of_argon2(settled)
-    others = [each.memory - BLOCK * number for each, number in zip(settled, blocks, strict=True)]
-    # In the second half alone: until then what is kept of tokens and signatures fills, up to its bounds.
-    late, latest = others[half : half + half // 2], others[half + half // 2 :]
-    grown = statistics.median(latest) - statistics.median(late)
+    half = len(settled) // 2
+    earlier, later = (
+        statistics.median(each.memory for each in part) for part in (settled[:half], settled[half:])
+    )
+    grown = later - earlier
     counted = told(crowd.answers)
     tried(
         "load",
@@ -164,9 +151,8 @@ def test_for_long(quiet: Factory, dice: random.Random) -> None:
         p99_ms=round(slowest_percent(crowd.answers) * 1000, 1),
         p99_ms_first_third=round(slowest_percent(first) * 1000, 1),
         p99_ms_last_third=round(slowest_percent(last) * 1000, 1),
-        memory_megabytes=round(settled[-1].memory / MEGABYTE),
+        memory_megabytes=[round(each.memory / MEGABYTE) for each in samples[:: max(1, len(samples) // 10)]],
         memory_grown_megabytes=round(grown / MEGABYTE, 1),
-        blocks_of_argon2_more=blocks[-1],
         files_most=max(each.files for each in settled),
         threads_most=max(each.threads for each in settled),
         connections_most=max(each.connections for each in settled),
@@ -175,7 +161,6 @@ def test_for_long(quiet: Factory, dice: random.Random) -> None:
     assert counted["told to wait"] == 0, "four fifths of what it can do is not too much"
     assert crowd.lost(make) == []
     assert grown < 12 * MEGABYTE, "memory that grows"
-    assert max(blocks) <= 2 * HASHING_SLOTS
     assert max(each.files for each in settled[half:]) <= max(each.files for each in settled[:half]) + 16
     assert max(each.threads for each in settled[half:]) <= max(each.threads for each in settled[:half]) + 4
     # Ten of the functions, one of ours, and what migrations or autovacuum have for a moment.

@@ -102,6 +102,21 @@ def test_what_is_kept_from_a_start_is_there_afterwards(settings: dict[str, str])
     assert _python(later, "create-checkout", settings).stdout == "True\n"
 
 
+def test_functions_of_one_process_share_what_they_keep(settings: dict[str, str]) -> None:
+    """Slots for hashing, checked tokens, signatures: each many megabytes, and worth more the more ask for it."""
+    together = """
+import collections, gc, json, sys, main
+names = json.loads(sys.argv[1])
+loaded = [getattr(main, name.replace("-", "_")) for name in names]
+gc.unfreeze()
+kinds = ("Argon2Hasher", "JwtTokens", "MuxSigner", "CloudflareSigner", "Pool")
+found = collections.Counter(type(thing).__name__ for thing in gc.get_objects())
+print(json.dumps({kind: found[kind] for kind in kinds}))
+"""
+    found = json.loads(_python(together, json.dumps(function_names()), settings).stdout)
+    assert found == {"Argon2Hasher": 1, "JwtTokens": 1, "MuxSigner": 1, "CloudflareSigner": 1, "Pool": 1}
+
+
 @pytest.mark.parametrize("name", ["_private", "__path__", "no-such", "../login", "get.playback", ""])
 def test_names_that_are_no_function(settings: dict[str, str], name: str) -> None:
     found = _python("import sys, main; print(hasattr(main, sys.argv[1]))", name, settings)
