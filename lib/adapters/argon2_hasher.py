@@ -4,6 +4,7 @@ import base64
 import hmac
 import mmap
 import os
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -32,6 +33,10 @@ def _have(size: int) -> None:
     """Sees to it that the calling thread has so many bytes. argon2 wipes them after each hash."""
     if len(getattr(_kept, "memory", b"")) < size:
         pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if sys.platform == "linux":
+            # Large pages: a hash is some percent quicker. There are kernels without.
+            with suppress(OSError):
+                pages.madvise(mmap.MADV_HUGEPAGE)
         _kept.memory = ffi.from_buffer("uint8_t[]", pages)
 
 
@@ -45,9 +50,13 @@ def _take_back(address: Any, size: int) -> None:
     """argon2 needs it no more; the thread keeps it."""
 
 
-# argon2 calls these by pointers: they live as long as the process.
-_ALLOCATE = ffi.callback("int(uint8_t **, size_t)", _lend)
-_FREE = ffi.callback("void(uint8_t *, size_t)", _take_back)
+# Pointers to these two, for as long as the process lives.
+try:
+    _ALLOCATE = ffi.callback("int(uint8_t **, size_t)", _lend)
+    _FREE = ffi.callback("void(uint8_t *, size_t)", _take_back)
+except MemoryError:
+    # A hardened system allows no code that is made at run time: argon2 asks the C library.
+    _ALLOCATE = _FREE = ffi.NULL
 
 
 def _digest(parameters: Parameters, password: bytes, salt: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """Password hashing with the real argon2."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,6 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from argon2.low_level import Type, ffi
 
+from infra.service.app import ROOT
 from lib.adapters import argon2_hasher
 from lib.adapters.argon2_hasher import Argon2Hasher
 from lib.errors import UnavailableError
@@ -117,6 +120,25 @@ def test_hashes_of_a_thread_share_its_memory_which_is_wiped_each_time() -> None:
     assert len(larger) == 256 * 1024
     assert one.verify(found, PASSWORD)
     assert memory() is larger
+
+
+def test_hashes_where_no_code_may_be_made_at_run_time() -> None:
+    """Linux refuses this process pages that may be written and executed, as hardened systems do.
+
+    Since 6.3 (PR_SET_MDWE); an older one refuses to refuse, and memory is lent.
+    """
+    code = """
+import ctypes
+refused = ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0
+from lib.adapters import argon2_hasher
+lent = argon2_hasher._ALLOCATE != argon2_hasher.ffi.NULL
+hasher = argon2_hasher.Argon2Hasher(1)
+print(hasher.verify(hasher.hash("a long walk"), "a long walk"), lent is not refused)
+"""
+    hashed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert hashed.stdout == "True True\n"
 
 
 def test_unusual_passwords(hasher: Argon2Hasher) -> None:
