@@ -15,7 +15,7 @@ def shared(make: Callable[[S], T]) -> Callable[[S], T]:
     """
     made: list[tuple[S, T]] = []
 
-    @wraps(make)
+    @wraps(make, updated=())
     def found_or_made(settings: S) -> T:
         for known, thing in made:
             if known == settings:
