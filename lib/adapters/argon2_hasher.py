@@ -20,6 +20,7 @@ from lib.errors import UnavailableError
 # OWASP's minimum for argon2id: 19 MiB, two passes, one lane; 25-30 ms on a cloud CPU.
 _MEMORY_KIB, _PASSES, _LANES = 19 * 1024, 2, 1
 _SALT_BYTES, _DIGEST_BYTES = 16, 32
+_LARGE_PAGE = 2 * 1024 * 1024
 WAIT_SECONDS = 3.0
 _NO_MEMORY = "No memory for another login"
 # argon2's, from its argon2.h.
@@ -36,9 +37,10 @@ _kept = threading.local()
 def _have(size: int) -> None:
     """Sees to it that the calling thread has so many bytes. argon2 wipes them after each hash."""
     if len(getattr(_kept, "memory", b"")) < size:
-        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        # Whole large pages, which Linux is asked for where it has them: a hash is some percent quicker.
+        whole = -(-size // _LARGE_PAGE) * _LARGE_PAGE
+        pages = mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if sys.platform == "linux":
-            # Large pages: a hash is some percent quicker. There are kernels without.
             with suppress(OSError):
                 pages.madvise(mmap.MADV_HUGEPAGE)
         _kept.memory = ffi.from_buffer("uint8_t[]", pages)

@@ -60,7 +60,7 @@ def parts(*, short: bool) -> dict[str, Part]:
         "distance": partial(distance, rounds=1 if short else 3, seconds=1 if short else 2),
         "cold-start": partial(cold_start, rounds=1 if short else 9),
         "webhooks": partial(webhooks, rounds=1 if short else 3, number=200 if short else 2000),
-        "login": partial(login, rounds=1 if short else 5, seconds=3),
+        "login": partial(login, rounds=1 if short else 15, seconds=1),
         "events": partial(events, number=24 if short else 160),
         "processes": partial(processes, seconds=1 if short else 8),
         # Last: the million accounts make all that comes after them slower.
