@@ -130,7 +130,7 @@ class Argon2Hasher:
     """Hashes passwords.
 
     Args:
-        slots: hashes at once in this process; each holds 19 MiB. Who comes to none within three seconds is
+        slots: hashes at once in this process; each holds 20 MiB. Who comes to none within three seconds is
             sent away: memory is bounded, and so is the queue.
     """
 
