@@ -12,7 +12,7 @@ from lib.adapters.account_syncs import ProcessTaskSyncs
 from lib.adapters.jwt_tokens import JwtTokens
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
-from lib.database.cloud_sql import CloudSqlConnections
+from lib.database.cloud_sql import CloudSqlConnections, load_connector
 from lib.database.pool import Pool
 from lib.video import playback
 from lib.web.function import serve
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
 
 def connector() -> "Connector":
-    from google.cloud.sql.connector import Connector
     from google.oauth2.credentials import Credentials
 
     # Not about to end, or it would be renewed.
     lasting = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None)
     token = Credentials(token=os.environ["BENCH_TOKEN"], expiry=lasting)  # type: ignore[no-untyped-call]
-    return Connector(
+    return load_connector()(
         credentials=token, sqladmin_api_endpoint=os.environ["BENCH_SQL_ADMIN"], refresh_strategy="lazy"
     )
 

@@ -14,13 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from google.auth.credentials import Credentials, Scoped
-from google.cloud.sql.connector import Connector
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from infra.local.supervisor import Stack
 from lib.config import DatabaseSettings, Environment
-from lib.database.cloud_sql import CloudSqlConnections
+from lib.database.cloud_sql import CloudSqlConnections, load_connector
 from lib.database.connections import Limits
 from lib.database.engine import Database
 from lib.database.round_trips import round_trips
@@ -71,10 +70,10 @@ def settings(stack: Stack) -> DatabaseSettings:
 def open_database(server: CloudSqlServer) -> Iterator[Open]:
     """Opens databases whose connectors look at the stand-in; everything is closed at the end."""
     databases: list[Database] = []
-    connectors: list[Connector] = []
+    connectors: list[Any] = []
 
-    def build() -> Connector:
-        connector = Connector(
+    def build() -> Any:
+        connector = load_connector()(
             credentials=Robot(), sqladmin_api_endpoint=server.api_url, refresh_strategy="lazy"
         )
         connectors.append(connector)

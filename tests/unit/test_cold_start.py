@@ -96,6 +96,28 @@ def test_the_connector_waits_for_the_first_connection(settings: dict[str, str]) 
     assert loaded & NEVER == set()
 
 
+CONNECTOR = "import sys; from lib.database.cloud_sql import load_connector; load_connector(); "
+ADMIN = "import google.cloud.sqladmin_v1beta4 as admin; admin.SqlDataServiceClient, admin.types.DataPacket; "
+
+
+def test_the_connector_loads_no_clients_of_the_admin_api(settings: dict[str, str]) -> None:
+    """Half of its import, for a way of connecting that is not ours."""
+    loaded = set(
+        json.loads(
+            _python(CONNECTOR + "import json; print(json.dumps(list(sys.modules)))", "", settings).stdout
+        )
+    )
+    assert "google.cloud.sql.connector.connector" in loaded
+    assert not [name for name in loaded if name.startswith("google.cloud.sqladmin_v1beta4.")]
+
+
+@pytest.mark.parametrize("code", [CONNECTOR + ADMIN, ADMIN + CONNECTOR + ADMIN])
+def test_who_needs_the_admin_api_s_clients_has_them(settings: dict[str, str], code: str) -> None:
+    """Google's connector among others, whose module holds the package."""
+    seen = "import google.cloud.sql.connector.sqldata_client as data; print(data.sqladmin_v1beta4 is admin)"
+    assert _python(code + seen, "", settings).stdout == "True\n"
+
+
 def test_what_is_kept_from_a_start_is_there_afterwards(settings: dict[str, str]) -> None:
     """Stripe's SDK does not find it; Google's connector does."""
     later = "import sys, main; getattr(main, sys.argv[1]); import aiohttp, gc, stripe; print(gc.isenabled())"
