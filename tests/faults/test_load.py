@@ -135,7 +135,7 @@ def test_for_long(quiet: Factory, dice: random.Random) -> None:
     # What is loaded at first use is there after a tenth. From then on it should stay, but for what is kept of tokens and
     # signatures up to its bounds: some of the megabytes allowed below.
     settled = [each for each in samples if each.at > began + SECONDS / 10]
-    half = len(settled) // 2
+    half, tenth = len(settled) // 2, max(1, len(samples) // 10)
     earlier, later = (
         statistics.median(each.memory for each in part) for part in (settled[:half], settled[half:])
     )
@@ -152,9 +152,7 @@ def test_for_long(quiet: Factory, dice: random.Random) -> None:
         p99_ms=round(slowest_percent(crowd.answers) * 1000, 1),
         p99_ms_first_third=round(slowest_percent(first) * 1000, 1),
         p99_ms_last_third=round(slowest_percent(last) * 1000, 1),
-        memory_megabytes=[
-            round(each.memory / MEGABYTE) for each in [*samples[:: len(samples) // 10], samples[-1]]
-        ],
+        memory_megabytes=[round(each.memory / MEGABYTE) for each in [*samples[::tenth], samples[-1]]],
         memory_grown_megabytes=round(grown / MEGABYTE, 1),
         files_most=max(each.files for each in settled),
         threads_most=max(each.threads for each in settled),
