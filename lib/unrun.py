@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import sys
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, cast
 
@@ -19,12 +18,13 @@ def leave_unrun(package: str) -> None:
     """Puts a package where an import would, with its lines not run; its modules can be imported.
 
     They run when somebody asks for what only they define: whoever imports the package, before or after this, has
-    all of it.
+    all of it. One that is not installed is left to whoever imports it.
     """
-    if package in sys.modules:
+    spec = None if package in sys.modules else importlib.util.find_spec(package)
+    if spec is None:
         return
     parent, _, name = package.rpartition(".")
-    module = importlib.util.module_from_spec(cast("ModuleSpec", importlib.util.find_spec(package)))
+    module = importlib.util.module_from_spec(spec)
     module.__class__ = _Unrun
     sys.modules[package] = module
     setattr(importlib.import_module(parent), name, module)

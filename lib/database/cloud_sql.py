@@ -29,7 +29,7 @@ ATTEMPTS_AT_ONCE = 8
 
 def load_connector() -> "type[Connector]":
     """Google's class, without the clients of the Admin API that it loads for a way of connecting that is not ours (SQL
-    Data API): half of what its import took."""
+    Data API): a third of what its import took."""
     leave_unrun("google.cloud.sqladmin_v1beta4")
     from google.cloud.sql.connector import Connector
 

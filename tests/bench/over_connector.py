@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lib.adapters.account_syncs import ProcessTaskSyncs
-from lib.adapters.jwt_tokens import JwtTokens
+from lib.adapters.jwt_tokens import access_tokens
 from lib.adapters.playback_signers import playback_signers
 from lib.config import Environment
 from lib.database.cloud_sql import CloudSqlConnections, load_connector
@@ -45,5 +45,5 @@ sessions = playback.Playback(
 get_playback = serve(
     [(playback.GET_PLAYBACK, partial(playback.get_playback, sessions))],
     env.web(),
-    tokens=JwtTokens(env.tokens()),
+    tokens=access_tokens(env.tokens()),
 )

@@ -101,7 +101,7 @@ ADMIN = "import google.cloud.sqladmin_v1beta4 as admin; admin.SqlDataServiceClie
 
 
 def test_the_connector_loads_no_clients_of_the_admin_api(settings: dict[str, str]) -> None:
-    """Half of its import, for a way of connecting that is not ours."""
+    """A third of its import, for a way of connecting that is not ours."""
     loaded = set(
         json.loads(
             _python(CONNECTOR + "import json; print(json.dumps(list(sys.modules)))", "", settings).stdout
